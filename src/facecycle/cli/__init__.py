@@ -1,0 +1,42 @@
+"""The command line: ``facecycle COMMAND``. Each command is a thin shell over a function of the same name."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from facecycle import __version__
+from facecycle.errors import FaceCycleError
+
+app = typer.Typer(
+    name="facecycle",
+    help="Learn motion and identity codes from unlabelled faces, and use them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    debug: bool = typer.Option(False, "--debug", help="Show the whole traceback of an error."),
+) -> None:
+    """Options that come before the command."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a mistake in the input becomes one line on stderr and exit code 2."""
+    from facecycle.cli import commands  # noqa: F401  (registers the commands)
+
+    try:
+        app()
+    except FaceCycleError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.secho(f"facecycle: {error}", fg="red", err=True)
+        raise SystemExit(2) from None

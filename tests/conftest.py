@@ -1,0 +1,5 @@
+"""Shapes in annotations are enforced under pytest, and only there."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("facecycle", "beartype.beartype")

@@ -23,20 +23,24 @@ def options(
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
     debug: bool = typer.Option(False, "--debug", help="Show the whole traceback of an error."),
 ) -> None:
-    """Options that come before the command."""
+    """Learn motion and identity codes from unlabelled faces, and use them."""
     if version:
         typer.echo(__version__)
         raise typer.Exit
 
 
 def main() -> None:
-    """Run the command line; a mistake in the input becomes one line on stderr and exit code 2."""
+    """Run the command line; a mistake in the input becomes one line on stderr and exit code 2.
+
+    ``--debug`` may stand anywhere on the line, since people add it at the end.
+    """
     from facecycle.cli import commands  # noqa: F401  (registers the commands)
 
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app()
+        app(arguments)
     except FaceCycleError as error:
-        if "--debug" in sys.argv:
+        if len(arguments) < len(sys.argv) - 1:
             raise
         typer.secho(f"facecycle: {error}", fg="red", err=True)
         raise SystemExit(2) from None

@@ -1,0 +1,1 @@
+"""Every command, registered by importing the file that holds it."""

@@ -1,0 +1,262 @@
+"""Every number of a run: frozen dataclasses, read from and written to TOML, changed by ``--set section.key=value``.
+
+Each section checks its own ranges, so that a wrong value is refused before anything is built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from facecycle.errors import FaceCycleError
+
+
+def number(default: Any, low: float | None = None, high: float | None = None) -> Any:
+    """A numeric field that must lie in [low, high]."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def choice(default: str, *names: str) -> Any:
+    """A text field that must be one of ``names``."""
+    return field(default=default, metadata={"choices": names})
+
+
+def _convert(value: Any, hint: Any, label: str) -> Any:
+    """The value as the declared type: whole numbers pass for floats, lists for tuples, nothing else is bent."""
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise FaceCycleError(f"{label} = {value!r}: expected a list of numbers, such as [0.1, 0.2]")
+        return tuple(_convert(item, get_args(hint)[0], label) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise FaceCycleError(f"{label} = {value!r}: expected {hint.__name__}, got {type(value).__name__}")
+    return value
+
+
+def _check_range(value: Any, limits: Any, label: str) -> None:
+    low, high, choices = limits.get("low"), limits.get("high"), limits.get("choices")
+    if choices and value not in choices:
+        raise FaceCycleError(f"{label} = {value!r}: must be one of {', '.join(choices)}")
+    if low is not None and not value >= low:  # "not >=" also refuses NaN
+        raise FaceCycleError(f"{label} = {value}: must be at least {low}")
+    if high is not None and not value <= high:
+        raise FaceCycleError(f"{label} = {value}: must be at most {high}")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the configuration: checks every field against its declared type, range and choices."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for entry in dataclasses.fields(self):
+            value, label = getattr(self, entry.name), f"{self.name()}.{entry.name}"
+            object.__setattr__(self, entry.name, _convert(value, hints[entry.name], label))
+            _check_range(getattr(self, entry.name), entry.metadata, label)
+
+    @classmethod
+    def name(cls) -> str:
+        return cls.__name__.removesuffix("Config").lower()
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """The networks' sizes; `facecycle.model.networks.build_networks` is the only reader."""
+
+    image_size: int = number(64, 32, 256)
+    code_dim: int = number(256, 8, 4096)
+    encoder_width: float = number(1.0, 0.0625, 4)  # of 64, 128, 256 channels
+    flow_width: float = number(1.0, 0.0625, 4)  # of 256, 128, 64 channels
+    flow_inverse: str = choice("velocity", "velocity", "fixed-point", "published")
+    generator_width: float = number(1.0, 0.0625, 4)  # of 64, 128, 256 channels
+    generator_blocks: int = number(8, 1, 32)
+    generator_noise: bool = True
+    transfer_blocks: int = number(7, 1, 32)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size % 16:
+            raise FaceCycleError(f"model.image_size = {self.image_size}: must be a multiple of 16, such as 64 or 128")
+
+
+@dataclass(frozen=True)
+class DataConfig(Section):
+    """What is drawn from a face set."""
+
+    frames_per_clip: int = number(2, 2, 16)
+    min_gap: float = number(0.4, 0, 3600)  # seconds between two frames of a pair
+    held_out: float = number(0.1, 0, 0.5)  # share of people kept for validation
+    workers: int = number(1, 0, 64)
+
+
+@dataclass(frozen=True)
+class AugmentConfig(Section):
+    """Changes made to the batch; every frame of a clip gets the same mirroring, but its own jitter."""
+
+    mirror: float = number(0.5, 0, 1)  # probability
+    shift: float = number(0.03, 0, 0.25)  # of the crop's side, each way
+    scale: float = number(0.05, 0, 0.25)  # of the crop's side, each way
+    brightness: float = number(0.0, 0, 1)
+    contrast: float = number(0.0, 0, 1)
+    grey: float = number(0.0, 0, 1)  # probability
+
+
+@dataclass(frozen=True)
+class PerceptualConfig(Section):
+    """The fixed network whose features the style term compares."""
+
+    name: str = choice("mobilenetv2", "none", "mobilenetv2", "vgg19", "vgg16")
+    weights: str = ""  # a file; empty: where the back-end looks by itself
+
+
+@dataclass(frozen=True)
+class MotionLossConfig(Section):
+    """Weights of the motion stage, as published (Chang et al. 2021, section 3.2 and its released settings)."""
+
+    restored: float = number(1.0, 0)
+    redrawn: float = number(1.0, 0)
+    neutral_to_face: float = number(1.0, 0)
+    round_trip: float = number(1.5, 0)
+    ssim: float = number(5.0, 0)
+    symmetry: float = number(1.5, 0)
+    warped_symmetry: float = number(0.5, 0)  # within symmetry: of W(I, F) beside the neutral face
+    perceptual: float = number(0.01, 0)
+
+
+@dataclass(frozen=True)
+class IdentityLossConfig(Section):
+    """Weights of the identity stage, as published."""
+
+    restored: float = number(1.0, 0)
+    warped: float = number(0.8, 0)
+    neutral: float = number(1.0, 0)
+    ssim: float = number(5.0, 0)
+    symmetry: float = number(1.5, 0)
+    perceptual: float = number(0.01, 0)
+    mean_face: float = number(1.0, 0)  # the hinge
+    mean_face_slack: float = number(0.1, 0, 1)
+
+
+@dataclass(frozen=True)
+class StageConfig(Section):
+    """How one stage is optimised. A learning rate holds from its step on: ``lr_steps`` and ``lr_values`` are parallel."""
+
+    steps: int = number(20_000, 1)
+    batch_size: int = number(16, 1, 65536)  # clips in the whole batch, over all processes
+    schedule: str = choice("steps", "steps", "cosine")
+    lr: tuple[float, ...] = (1e-5, 5e-5, 1e-5)
+    lr_at: tuple[float, ...] = (0.0, 0.025, 0.5)  # shares of `steps` at which each rate begins
+    warmup: int = number(0, 0)  # steps of linear warm-up (cosine only)
+    beta1: float = number(0.5, 0, 0.9999)
+    beta2: float = number(0.999, 0, 0.99999)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.lr or min(self.lr) <= 0:
+            raise FaceCycleError(f"stage lr = {list(self.lr)}: give at least one rate above 0")
+        if self.schedule == "steps" and len(self.lr) != len(self.lr_at):
+            raise FaceCycleError(
+                f"stage lr has {len(self.lr)} values, lr_at {len(self.lr_at)}: give one starting share for each rate"
+            )
+
+
+@dataclass(frozen=True)
+class TrainConfig(Section):
+    """What both stages share."""
+
+    seed: int = number(0, 0)
+    precision: str = choice("32-true", "32-true", "bf16-mixed", "16-mixed")
+    compile: bool = False
+    channels_last: bool = False
+    clip_gradient: float = number(1.0, 0)  # norm; 0 leaves gradients alone
+    ema: float = number(0.999, 0, 0.99999)  # 0: no averaging
+    log_every: int = number(20, 1)
+    validate_every: int = number(1000, 1)
+    validation_clips: int = number(64, 2, 4096)
+    checkpoint_every: int = number(1000, 1)
+    keep: int = number(2, 1, 1000)
+
+
+@dataclass(frozen=True)
+class RunConfig(Section):
+    """A whole run."""
+
+    preset: str = "paper"
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    perceptual: PerceptualConfig = PerceptualConfig()
+    motion_loss: MotionLossConfig = MotionLossConfig()
+    identity_loss: IdentityLossConfig = IdentityLossConfig()
+    motion: StageConfig = StageConfig()
+    identity: StageConfig = StageConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def from_dict(values: dict[str, Any], kind: type[Any] = RunConfig, where: str = "") -> Any:
+    """Build a configuration from nested plain values; an unknown key is an error that names its neighbours."""
+    hints = get_type_hints(kind)
+    built = {}
+    for key, value in values.items():
+        if key not in hints:
+            close = difflib.get_close_matches(key, hints, n=1)
+            hint = f"did you mean {where}{close[0]}?" if close else f"known keys: {', '.join(hints)}"
+            raise FaceCycleError(f"unknown key {where}{key}: {hint}")
+        nested = dataclasses.is_dataclass(hints[key])
+        built[key] = from_dict(value, hints[key], f"{where}{key}.") if nested and isinstance(value, dict) else value
+    return kind(**built)
+
+
+def to_dict(config: Section) -> dict[str, Any]:
+    """The configuration as nested plain values, the inverse of `from_dict`."""
+    return dataclasses.asdict(config)
+
+
+def override(config: RunConfig, assignments: list[str]) -> RunConfig:
+    """Apply ``section.key=value`` assignments, read as TOML values (``--set motion.steps=500``).
+
+    Raises:
+        FaceCycleError: an unknown key, a value of the wrong type or out of range, or no ``=``.
+    """
+    values = to_dict(config)
+    for assignment in assignments:
+        path, sign, text = assignment.partition("=")
+        *sections, key = path.strip().split(".")
+        if not sign or not key:
+            raise FaceCycleError(f"--set {assignment}: write it as section.key=value, such as motion.steps=500")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise FaceCycleError(f"--set {assignment}: {section} is a value, not a section")
+        place[key] = _read_value(text.strip())
+    return from_dict(values)
+
+
+def load(path: Path) -> RunConfig:
+    """Read a configuration written by `save`."""
+    try:
+        return from_dict(tomllib.loads(path.read_text("utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise FaceCycleError(f"{path}: not TOML ({error})") from None
+    except FileNotFoundError:
+        raise FaceCycleError(f"{path}: no such file; a run folder holds a config.toml") from None
+
+
+def save(config: RunConfig, path: Path) -> None:
+    """Write the configuration as TOML; reading it back gives an equal one."""
+    import tomli_w
+
+    path.write_text(tomli_w.dumps(to_dict(config)), "utf-8")
+
+
+def _read_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word: --set perceptual.name=none

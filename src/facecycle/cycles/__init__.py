@@ -1,0 +1,1 @@
+"""The method. Read `motion` first, then `identity`."""

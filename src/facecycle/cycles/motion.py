@@ -1,0 +1,94 @@
+"""The motion cycle: a face minus its expression and pose is the person's neutral face, and back again.
+
+Two frames of one clip show one person, so their neutral faces must be interchangeable: each frame is rebuilt from the
+neutral face of the *other* frame and its own motion. Whatever differs between the frames has to travel in the code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facecycle.model.flow import FlowPair
+from facecycle.model.networks import Networks
+from facecycle.model.warp import warp
+from facecycle.types import Clip, Code, Face
+
+
+@dataclass(frozen=True)
+class MotionCycle:
+    """Everything the motion stage makes of a batch; ``b`` counts frames, the frames of a clip lie together."""
+
+    face: Face
+    """I"""
+    motion: Code
+    """z, the motion code"""
+    flow: FlowPair
+    """F and B"""
+    neutral: Face
+    """N = G(I, F)"""
+    other_neutral: Face
+    """N~, the neutral face of another frame of the clip"""
+    restored: Face
+    """I^ = G(N~, B)"""
+    redrawn: Face
+    """I0 = G(I), no flow: the generator alone changes nothing"""
+    warped: Face
+    """W(I, F): the face moved pixel by pixel"""
+    round_trip: Face
+    """Dr = W(W(I, F)~, B): there with the other frame, back with this one"""
+    neutral_to_face: Face
+    """Sw = W(N~, B)"""
+
+
+def remove_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair, Face]:
+    """De-expression: the motion code, its flow fields, and the neutral face."""
+    motion = networks.motion_encoder(face)
+    flow = networks.flow_decoder(motion)
+    return motion, flow, networks.face_generator(face, flow.to_neutral)
+
+
+def restore_motion(networks: Networks, neutral: Face, motion: Code) -> Face:
+    """Re-expression: a neutral face given the expression and pose that ``motion`` holds."""
+    return networks.face_generator(neutral, networks.flow_decoder(motion).to_face)
+
+
+def motion_cycle(networks: Networks, clips: Clip, noise: torch.Generator | None = None) -> MotionCycle:
+    """There and back for ``k >= 2`` frames of each clip.
+
+    Args:
+        networks: only the motion parts are used.
+        clips: ``b k 3 h w``, frames of one person each.
+        noise: draws the generator's noise in training, where the model has any.
+    """
+    frames = clips.shape[1]
+    face = clips.flatten(0, 1)
+    generator = networks.face_generator
+
+    motion = networks.motion_encoder(face)
+    flow = networks.flow_decoder(motion)
+    features = generator.encode(face)
+    neutral = generator.draw(generator.move(features, flow.to_neutral, noise))
+    redrawn = generator.draw(features)
+    other_neutral = next_frame(neutral, frames)
+    restored = generator(other_neutral, flow.to_face, noise)
+    warped = warp(face, flow.to_neutral)
+    return MotionCycle(
+        face=face,
+        motion=motion,
+        flow=flow,
+        neutral=neutral,
+        other_neutral=other_neutral,
+        restored=restored,
+        redrawn=redrawn,
+        warped=warped,
+        round_trip=warp(next_frame(warped, frames), flow.to_face),
+        neutral_to_face=warp(other_neutral, flow.to_face),
+    )
+
+
+def next_frame(x: Tensor, frames: int) -> Tensor:
+    """Give each frame the entry of its clip's next one, the last that of the first: for two frames, the swap ``~``."""
+    return x.unflatten(0, (-1, frames)).roll(1, dims=1).flatten(0, 1)

@@ -1,0 +1,1 @@
+"""The networks: encoder, flow decoder, face generator, identity transfer; `networks` builds them."""

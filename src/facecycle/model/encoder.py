@@ -1,0 +1,47 @@
+"""A face as a code. Motion and identity have an encoder each, of this one class."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from facecycle.model.layers import SLOPE, ChannelAttention, ResidualBlock, conv, initialise
+from facecycle.types import Code, Face
+
+
+class Encoder(nn.Module):
+    """Face -> code in (-1, 1) (paper, section 3.1 and table of its supplement; 4.24 M parameters at full width).
+
+    A 7x7 stem at half resolution, then halves three times more, with channel attention twice and two residual blocks
+    on the way; two linear layers and a tanh make the code.
+
+    Args:
+        widths: channels at 1/2, 1/4 and 1/8 of the resolution; the published network has 64, 128, 256.
+        image_size: side of the face in pixels, a multiple of 16.
+        code_dim: length of the code.
+    """
+
+    def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int) -> None:
+        super().__init__()
+        small, middle, large = widths
+        self.stem = nn.Sequential(conv(3, small, stride=2, kernel=7), conv(small, small))
+        self.half = nn.Sequential(conv(small, small), ChannelAttention(small), conv(small, small))
+        self.quarter = nn.Sequential(
+            conv(small, middle, stride=2), ChannelAttention(middle), conv(middle, middle),
+            ResidualBlock(middle), ResidualBlock(middle),
+        )  # fmt: skip
+        self.eighth = nn.Sequential(conv(middle, middle, stride=2), conv(middle, middle))
+        # One halving more for each doubling of the picture, so that the linear layers always see 4 x 4 (48 px: 3 x 3).
+        self.sixteenth = nn.Sequential(conv(middle, large, stride=2), conv(large, large))
+        halvings = max(0, (image_size // 64).bit_length() - 1)
+        self.rest = nn.Sequential(
+            *[conv(large, large, stride=2) for _ in range(halvings)], conv(large, large), conv(large, middle)
+        )
+        side = image_size // 16 >> halvings
+        self.code = nn.Sequential(
+            nn.Flatten(), nn.Linear(middle * side * side, 512), nn.LeakyReLU(SLOPE), nn.Linear(512, code_dim), nn.Tanh()
+        )
+        initialise(self)
+
+    def forward(self, face: Face) -> Code:
+        x = self.half(self.stem((face - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces
+        return self.code(self.rest(self.sixteenth(self.eighth(self.quarter(x)))))

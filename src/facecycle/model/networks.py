@@ -1,0 +1,53 @@
+"""All five networks, built from a `ModelConfig` and nothing else."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from facecycle.config import ModelConfig
+from facecycle.model.encoder import Encoder
+from facecycle.model.face_generator import FaceGenerator
+from facecycle.model.flow import FlowDecoder
+from facecycle.model.identity_transfer import IdentityTransfer
+from facecycle.model.layers import scaled
+
+
+class Networks(nn.Module):
+    """The parts that the cycles put together."""
+
+    def __init__(
+        self,
+        motion_encoder: Encoder,
+        flow_decoder: FlowDecoder,
+        face_generator: FaceGenerator,
+        identity_encoder: Encoder,
+        identity_transfer: IdentityTransfer,
+    ) -> None:
+        super().__init__()
+        self.motion_encoder = motion_encoder
+        self.flow_decoder = flow_decoder
+        self.face_generator = face_generator
+        self.identity_encoder = identity_encoder
+        self.identity_transfer = identity_transfer
+
+    def motion_parts(self) -> list[nn.Module]:
+        """What the motion stage trains and the identity stage leaves alone."""
+        return [self.motion_encoder, self.flow_decoder, self.face_generator]
+
+    def identity_parts(self) -> list[nn.Module]:
+        """What the identity stage trains."""
+        return [self.identity_encoder, self.identity_transfer]
+
+
+def build_networks(config: ModelConfig) -> Networks:
+    """The one place where a configuration becomes layers; weights are drawn from torch's current random state."""
+    encoder = scaled((64, 128, 256), config.encoder_width)
+    flow = scaled((256, 128, 64), config.flow_width)
+    generator = scaled((64, 128, 256), config.generator_width)
+    return Networks(
+        motion_encoder=Encoder(encoder, config.image_size, config.code_dim),
+        flow_decoder=FlowDecoder(flow, config.code_dim, config.image_size, config.flow_inverse),
+        face_generator=FaceGenerator(generator, config.generator_blocks, config.generator_noise),
+        identity_encoder=Encoder(encoder, config.image_size, config.code_dim),
+        identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.code_dim),
+    )

@@ -1,0 +1,26 @@
+"""The shapes that travel between networks, cycles and losses, in the words of the field.
+
+``b`` frames in a batch, ``d`` code dimensions, ``h w`` pixels. Shapes are enforced under pytest only.
+"""
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+Face = Float[Tensor, "b 3 h w"]
+"""RGB crops, range [0, 1]."""
+
+StoredClip = UInt8[Tensor, "b k 3 s s"]
+"""``k`` frames of each of ``b`` clips, as decoded: 0..255, still with their margin."""
+
+Clip = Float[Tensor, "b k 3 h w"]
+"""``k`` frames of each of ``b`` clips, RGB, range [0, 1]."""
+
+Code = Float[Tensor, "b d"]
+"""A motion or identity code, range (-1, 1)."""
+
+Flow = Float[Tensor, "b 2 h w"]
+"""A backward sampling field: what lies at ``p`` is fetched from ``p + flow(p)``; (x, y) in normalised coordinates,
+where the picture spans [-1, 1] from edge to edge (``align_corners=False``)."""
+
+Scalar = Float[Tensor, ""]
+"""A loss."""

@@ -54,14 +54,11 @@ class Section:
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
+        section = type(self).__name__.removesuffix("Config").lower()
         for entry in dataclasses.fields(self):
-            value, label = getattr(self, entry.name), f"{self.name()}.{entry.name}"
+            value, label = getattr(self, entry.name), f"{section}.{entry.name}"
             object.__setattr__(self, entry.name, _convert(value, hints[entry.name], label))
             _check_range(getattr(self, entry.name), entry.metadata, label)
-
-    @classmethod
-    def name(cls) -> str:
-        return cls.__name__.removesuffix("Config").lower()
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ class IdentityLossConfig(Section):
 
 @dataclass(frozen=True)
 class StageConfig(Section):
-    """How one stage is optimised. A learning rate holds from its step on: ``lr_steps`` and ``lr_values`` are parallel."""
+    """How one stage is optimised; for the schedule ``steps`` the rates ``lr`` begin at the shares ``lr_at``."""
 
     steps: int = number(20_000, 1)
     batch_size: int = number(16, 1, 65536)  # clips in the whole batch, over all processes

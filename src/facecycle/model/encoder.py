@@ -24,16 +24,16 @@ class Encoder(nn.Module):
         super().__init__()
         small, middle, large = widths
         self.stem = nn.Sequential(conv(3, small, stride=2, kernel=7), conv(small, small))
-        self.half = nn.Sequential(conv(small, small), ChannelAttention(small), conv(small, small))
-        self.quarter = nn.Sequential(
+        self.level1 = nn.Sequential(conv(small, small), ChannelAttention(small), conv(small, small))
+        self.level2 = nn.Sequential(
             conv(small, middle, stride=2), ChannelAttention(middle), conv(middle, middle),
             ResidualBlock(middle), ResidualBlock(middle),
         )  # fmt: skip
-        self.eighth = nn.Sequential(conv(middle, middle, stride=2), conv(middle, middle))
+        self.level3 = nn.Sequential(conv(middle, middle, stride=2), conv(middle, middle))
         # One halving more for each doubling of the picture, so that the linear layers always see 4 x 4 (48 px: 3 x 3).
-        self.sixteenth = nn.Sequential(conv(middle, large, stride=2), conv(large, large))
+        self.level4 = nn.Sequential(conv(middle, large, stride=2), conv(large, large))
         halvings = max(0, (image_size // 64).bit_length() - 1)
-        self.rest = nn.Sequential(
+        self.level5 = nn.Sequential(
             *[conv(large, large, stride=2) for _ in range(halvings)], conv(large, large), conv(large, middle)
         )
         side = image_size // 16 >> halvings
@@ -43,5 +43,5 @@ class Encoder(nn.Module):
         initialise(self)
 
     def forward(self, face: Face) -> Code:
-        x = self.half(self.stem((face - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces
-        return self.code(self.rest(self.sixteenth(self.eighth(self.quarter(x)))))
+        x = self.level1(self.stem((face - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces
+        return self.code(self.level5(self.level4(self.level3(self.level2(x)))))

@@ -70,13 +70,13 @@ class FaceFeatures(nn.Module):
     def __init__(self, widths: tuple[int, int, int]) -> None:
         super().__init__()
         small, middle, large = widths
-        self.full = nn.Sequential(conv(3, small), conv(small, small), nn.MaxPool2d(2))
-        self.half = conv(small, middle)
-        self.quarter = nn.Sequential(conv(middle, middle), nn.MaxPool2d(2), conv(middle, large))
+        self.level0 = nn.Sequential(conv(3, small), conv(small, small), nn.MaxPool2d(2))
+        self.level1 = conv(small, middle)
+        self.level2 = nn.Sequential(conv(middle, middle), nn.MaxPool2d(2), conv(middle, large))
 
     def forward(self, face: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c h4 w4"], Float[Tensor, "b c2 h2 w2"]]:
-        shallow = self.half(self.full(face - 0.5))
-        return self.quarter(shallow), shallow
+        shallow = self.level1(self.level0(face - 0.5))
+        return self.level2(shallow), shallow
 
 
 def scaled(channels: tuple[int, int, int], width: float) -> tuple[int, int, int]:

@@ -65,9 +65,7 @@ def fit_crop(landmarks: Float[np.ndarray, "5 2"]) -> Crop:
     if not np.isfinite(landmarks).all():
         raise ValueError("landmarks must be finite")
     eyes, mouth = landmarks[:2].mean(0), landmarks[3:].mean(0)
-    unit = max(
-        EYES_TO_MOUTH * float(np.linalg.norm(landmarks[0] - landmarks[1])), float(np.linalg.norm(mouth - eyes))
-    )
+    unit = max(EYES_TO_MOUTH * float(np.linalg.norm(landmarks[0] - landmarks[1])), float(np.linalg.norm(mouth - eyes)))
     if unit <= 0:
         raise ValueError("landmarks fall together: no scale can be read from them")
     x, y = eyes + CENTRE * (mouth - eyes)

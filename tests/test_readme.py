@@ -1,0 +1,68 @@
+"""The README keeps its word: its commands exist, and the first one runs as written on a clean environment."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import typer.core
+
+from facecycle.cli import app, commands  # noqa: F401  (registers the commands)
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BASH, PYTHON = (re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S) for language in ("bash", "python"))
+
+
+def facecycle_lines() -> list[str]:
+    """Every ``facecycle COMMAND ...`` of the README's bash blocks, continued lines joined."""
+    text = "\n".join(BASH).replace("\\\n", " ")
+    return re.findall(r"\bfacecycle +([a-z][^\n&|;]*)", text)
+
+
+def test_there_are_two_commands():
+    assert len(BASH) >= 2, "README.md: its first two bash blocks are the main job and the tests"
+    assert "facecycle " in BASH[0]
+    assert "pytest" in BASH[1]
+
+
+@pytest.mark.parametrize("line", facecycle_lines())
+def test_commands_and_options_exist(line):
+    name, *words = re.sub(r"#.*", "", line).split()
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    assert name in group.commands
+    known = {option for parameter in group.commands[name].params for option in (*parameter.opts, "--help", "--debug")}
+    used = {word.partition("=")[0] for word in words if word.startswith("-") and not re.match(r"-[\d.]", word)}
+    assert used <= known
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_blocks_compile(block):
+    compile(block, "README.md", "exec")
+
+
+def copy_checkout(to: Path) -> None:
+    """The files that git knows or would take up, so that nothing built earlier comes along."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
+        if name and (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+
+
+@pytest.mark.slow
+def test_first_command_runs_as_written_and_then_the_python_blocks(tmp_path):
+    checkout, environment = tmp_path / "facecycle", tmp_path / "environment"
+    copy_checkout(checkout)
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    clean = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    clean |= {"PATH": path, "VIRTUAL_ENV": str(environment)}
+    for command in (["bash", "-euo", "pipefail", "-c", BASH[0]], *(["python", "-c", block] for block in PYTHON)):
+        done = subprocess.run(command, cwd=checkout, env=clean, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, command[-1]

@@ -50,15 +50,12 @@ def _check_range(value: Any, limits: Any, label: str) -> None:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the configuration: checks every field against its declared type, range and choices."""
+    """A part of the configuration: checks every field against its declared range and choices."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
         section = type(self).__name__.removesuffix("Config").lower()
         for entry in dataclasses.fields(self):
-            value, label = getattr(self, entry.name), f"{section}.{entry.name}"
-            object.__setattr__(self, entry.name, _convert(value, hints[entry.name], label))
-            _check_range(getattr(self, entry.name), entry.metadata, label)
+            _check_range(getattr(self, entry.name), entry.metadata, f"{section}.{entry.name}")
 
 
 @dataclass(frozen=True)
@@ -200,12 +197,13 @@ def from_dict(values: dict[str, Any], kind: type[Any] = RunConfig, where: str = 
     hints = get_type_hints(kind)
     built = {}
     for key, value in values.items():
+        label = f"{where}{key}"
         if key not in hints:
             close = difflib.get_close_matches(key, hints, n=1)
             hint = f"did you mean {where}{close[0]}?" if close else f"known keys: {', '.join(hints)}"
-            raise FaceCycleError(f"unknown key {where}{key}: {hint}")
-        nested = dataclasses.is_dataclass(hints[key])
-        built[key] = from_dict(value, hints[key], f"{where}{key}.") if nested and isinstance(value, dict) else value
+            raise FaceCycleError(f"unknown key {label}: {hint}")
+        nested = dataclasses.is_dataclass(hints[key]) and isinstance(value, dict)
+        built[key] = from_dict(value, hints[key], f"{label}.") if nested else _convert(value, hints[key], label)
     return kind(**built)
 
 

@@ -41,7 +41,7 @@ def sample(x: Float[Tensor, "b c h w"], positions: Float[Tensor, "b h2 w2 2"]) -
     return F.grid_sample(x, positions.to(x.dtype), mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def warp(x: Float[Tensor, "b c h w"], flow: Flow) -> Float[Tensor, "b c h w"]:
+def warp(x: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 hf wf"]) -> Float[Tensor, "b c h w"]:
     """``x`` fetched along ``flow``, which is first resized to the resolution of ``x``."""
     height, width = x.shape[-2:]
     flow = resize(flow.float(), height, width)  # positions need more than bfloat16's 8 bits: 1/2 pixel of 64

@@ -1,0 +1,94 @@
+"""The two objectives: a cycle in, one number to minimise and its named parts out.
+
+The motion stage (paper, section 3.1; symbols as in `facecycle.cycles.motion`, S = SSIM)::
+
+    |I^-I| + |I0-I| + |Sw-I| + 1.5 |Dr-I|  +  5 [(1-S(I^,I)) + (1-S(I0,I)) + 1.5 (1-S(Dr,I))]
+    + 1.5 [sym(N) + .5 sym(W(I,F))]  +  .01 style({N, Sw, Dr, I^}, I)
+
+The identity stage (section 3.2)::
+
+    |I^-I| + .8 |Dir-I| + |N^-N|  +  5 [(1-S(I^,I)) + .8 (1-S(Dir,I))]  +  1.5 sym(N^)
+    + .01 style({Dir, I^}, I)  +  hinge(|M_i - mean M| - .1)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facecycle.config import IdentityLossConfig, MotionLossConfig
+from facecycle.cycles.identity import IdentityCycle
+from facecycle.cycles.motion import MotionCycle
+from facecycle.losses.perceptual import PerceptualFeatures
+from facecycle.losses.terms import SSIM, gram, hinge, l1, symmetry
+from facecycle.types import Face, Scalar
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised, and what it is made of."""
+
+    total: Scalar
+    parts: dict[str, Scalar]
+    """Weighted: they add up to the total."""
+
+
+def motion_objective(cycle: MotionCycle, weights: MotionLossConfig, perceptual: PerceptualFeatures | None) -> Objective:
+    """The motion stage's objective."""
+    face, ssim = cycle.face, SSIM(cycle.face)
+    return _add_up(
+        restored=weights.restored * l1(cycle.restored, face),
+        redrawn=weights.redrawn * l1(cycle.redrawn, face),
+        neutral_to_face=weights.neutral_to_face * l1(cycle.neutral_to_face, face),
+        round_trip=weights.round_trip * l1(cycle.round_trip, face),
+        ssim=weights.ssim
+        * (
+            weights.restored * (1 - ssim(cycle.restored))
+            + weights.redrawn * (1 - ssim(cycle.redrawn))
+            + weights.round_trip * (1 - ssim(cycle.round_trip))
+        ),
+        symmetry=weights.symmetry * (symmetry(cycle.neutral) + weights.warped_symmetry * symmetry(cycle.warped)),
+        perceptual=weights.perceptual
+        * style([cycle.neutral, cycle.neutral_to_face, cycle.round_trip, cycle.restored], face, perceptual),
+    )
+
+
+def identity_objective(
+    cycle: IdentityCycle, weights: IdentityLossConfig, perceptual: PerceptualFeatures | None
+) -> Objective:
+    """The identity stage's objective."""
+    face, ssim = cycle.face, SSIM(cycle.face)
+    return _add_up(
+        restored=weights.restored * l1(cycle.restored, face),
+        warped=weights.warped * l1(cycle.warped, face),
+        neutral=weights.neutral * l1(cycle.restored_neutral, cycle.neutral),
+        ssim=weights.ssim * (weights.restored * (1 - ssim(cycle.restored)) + weights.warped * (1 - ssim(cycle.warped))),
+        symmetry=weights.symmetry * symmetry(cycle.restored_neutral),
+        mean_face=weights.mean_face * hinge(cycle.mean_faces, cycle.mean_face, weights.mean_face_slack),
+        perceptual=weights.perceptual * style([cycle.warped, cycle.restored], face, perceptual),
+    )
+
+
+def style(pictures: list[Face], target: Face, perceptual: PerceptualFeatures | None) -> Tensor:
+    """Sum over layers of the mean squared difference of Gram matrices, over all pictures against one target.
+
+    The target's features are found once, without a graph.
+    """
+    if perceptual is None:
+        return target.new_zeros(())
+    with torch.no_grad():
+        wanted = [gram(features) for features in perceptual(target)]
+    found = perceptual(torch.cat(pictures))
+    return torch.stack(
+        [
+            F.mse_loss(gram(features), right.repeat(len(pictures), 1, 1))
+            for features, right in zip(found, wanted, strict=True)
+        ]
+    ).sum()
+
+
+def _add_up(**parts: Tensor) -> Objective:
+    return Objective(torch.stack(list(parts.values())).sum(), parts)

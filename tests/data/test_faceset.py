@@ -160,6 +160,15 @@ def test_an_empty_set_is_named(tmp_path: Path) -> None:
         FaceSet.open(root)
 
 
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    faces = FaceSet.open(write(tmp_path / "set"))
+    with open(faces.path / "shards/00000.tar", "r+b") as tar:
+        tar.seek(int(faces.columns["offset"][2]))
+        tar.write(bytes(int(faces.columns["nbytes"][2])))
+    with pytest.raises(FaceCycleError, match="picture s0_2 is damaged"):
+        faces.image(2)
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(FaceCycleError, match="no face set"):

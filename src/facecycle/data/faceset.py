@@ -181,8 +181,16 @@ class FaceSet:
         return os.pread(self._files[shard], nbytes, int(self.columns["offset"][index]))
 
     def image(self, index: int) -> UInt8[np.ndarray, "stored stored 3"]:
-        """The stored picture of row ``index``, margin included, RGB."""
-        return decode(self.jpeg(index))
+        """The stored picture of row ``index``, margin included, RGB.
+
+        Raises:
+            FaceCycleError: its bytes are damaged.
+        """
+        try:
+            return decode(self.jpeg(index))
+        except OSError as error:
+            key, shard = self.columns["key"][index], shard_file(self.path, int(self.columns["shard"][index]), "tar")
+            raise FaceCycleError(f"{shard}: picture {key} is damaged ({error}); copy the face set again") from None
 
     def clips(self) -> list[np.ndarray]:
         """Row indices of each clip, in the order of its frames; clips by name."""

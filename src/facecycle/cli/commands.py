@@ -1,1 +1,2 @@
 """Every command, registered by importing the file that holds it."""
+from facecycle.cli import data, train  # noqa: F401

@@ -1,0 +1,283 @@
+"""What lies in the folders given: each video, each person's photos, each clip's frames is one source.
+
+| layout | a source is | person | clip |
+|---|---|---|---|
+| ``videos`` | a video file, anywhere below | its first folder, else its own name | a face track |
+| ``voxceleb-videos`` | ``id10001/VIDEO/00001.mp4`` | ``id10001`` | the speaker's track |
+| ``voxceleb-frames`` | the folder ``NAME/1.6/VIDEO`` of numbered frames | ``NAME`` | the speaker's track |
+| ``photos`` | the folder of ``PERSON/photo.jpg`` | ``PERSON`` | all photos of the person |
+| ``clips`` | a folder of pictures: the frames of one clip, by name | its first folder | the folder |
+| ``singles`` | a picture | the picture itself | the picture |
+| ``pattern`` | the pictures with the same ``person`` and ``clip`` groups | ``person`` | ``person/clip`` |
+
+``auto`` tells all of them apart but two: the pictures of a flat folder are taken as ``singles``, a folder of folders of
+pictures as ``photos``; say ``clips`` where they are frames.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from facecycle.data.pictures import PICTURE_SUFFIXES
+from facecycle.errors import FaceCycleError
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v"})
+VOXCELEB_RATE = 25.0  # its frames are numbered at 25 a second; the level folder 1.6 is how far the box was widened
+VOXCELEB_VIDEO = re.compile(r"(?:^|/)(id\d{4,})/([^/]+)/([^/]+)\.\w+$")
+VOXCELEB_FRAME = re.compile(r"(?:^|/)(?P<person>[^/]+)/\d\.\d+/(?P<clip>[^/]+)/(?P<frame>\d+)\.\w+$")
+
+# YouTube Faces frames as Name_Surname_VF.jpg: V the video of that person, F the frame.
+YTF_PATTERN = r"(?P<person>[^/]+)_(?P<clip>\d)(?P<frame>\d)\.jpg$"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A unit of work.
+
+    Attributes:
+        name: unique; a path from the folder given.
+        person: who it shows, as far as the folders say.
+        files: one video, or pictures in order.
+        video: whether it is a video.
+        numbers: of the frames; empty for a video.
+        rate: frames a second by which ``numbers`` count; None if the pictures have no time.
+        portrait: whether one person is meant (the main face), rather than every face.
+        tracks: a VoxCeleb track file that says where the face is.
+        problem: why it cannot be read at all.
+    """
+
+    name: str
+    person: str
+    files: tuple[str, ...]
+    video: bool = False
+    numbers: tuple[int, ...] = ()
+    rate: float | None = None
+    portrait: bool = False
+    tracks: str | None = None
+    problem: str | None = None
+
+
+@dataclass
+class Found:
+    """All sources of the folders given.
+
+    Attributes:
+        sources: sorted by name.
+        layouts: for each folder given, the layout used.
+        ignored: how many files were neither videos nor pictures, or did not fit the layout.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    layouts: dict[str, str] = field(default_factory=dict)
+    ignored: int = 0
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files below one folder given: paths from it, with "/", sorted."""
+
+    root: Path
+    label: str
+    files: list[str]
+
+    def path(self, name: str) -> str:
+        """Where the file lies."""
+        return str(self.root / name)
+
+    def pick(self, suffixes: Iterable[str]) -> list[str]:
+        """The files that end in one of ``suffixes``."""
+        return [name for name in self.files if PurePosixPath(name).suffix.lower() in suffixes]
+
+
+def find_sources(
+    paths: list[Path], layout: str = "auto", pattern: str | None = None, rate: float | None = None
+) -> Found:
+    """Find all sources below ``paths`` (folders, or single videos and pictures).
+
+    Args:
+        paths: where to look.
+        layout: see the module; "pattern" follows from giving one.
+        pattern: a regular expression with the groups ``person``, ``clip`` and ``frame`` (the last two optional),
+            searched in each picture's path; `YTF_PATTERN` is an example.
+        rate: frames a second by which pictures are numbered, for the layouts "clips" and "pattern".
+
+    Raises:
+        FaceCycleError: a path does not exist, nothing is found, or the layout or pattern does not fit.
+    """
+    expression = _compile(pattern) if pattern else None
+    if not expression and layout not in ("auto", *LAYOUTS):
+        raise FaceCycleError(f"layout={layout!r}: not known; choose from auto, {', '.join(LAYOUTS)}")
+    found, labels = Found(), set()
+    for path in paths:
+        tree, unreadable = _walk(path, labels)
+        found.sources += unreadable
+        if expression:
+            name, sources = "pattern", _by_pattern(tree, expression, rate)
+        else:
+            name = layout if layout != "auto" else detect_layout(tree)
+            sources = LAYOUTS[name](tree, rate)
+        found.layouts[str(path)] = name
+        found.ignored += len(tree.files) - sum(len(source.files) for source in sources)
+        found.sources += sources
+    if not found.sources:
+        where, fit = ", ".join(map(str, paths)), pattern or layout
+        raise FaceCycleError(f"{where}: no videos or pictures that fit {fit!r}; name another folder or layout")
+    found.sources.sort(key=lambda source: source.name)
+    return found
+
+
+def detect_layout(tree: Tree) -> str:
+    """The layout that a folder's files look like.
+
+    Raises:
+        FaceCycleError: it holds both videos and pictures.
+    """
+    videos, pictures = tree.pick(VIDEO_SUFFIXES), tree.pick(PICTURE_SUFFIXES)
+    if videos and pictures:
+        raise FaceCycleError(
+            f"{tree.root}: holds {len(videos)} videos and {len(pictures)} pictures; say which to take with --layout"
+        )
+    if videos:
+        return "voxceleb-videos" if all(map(VOXCELEB_VIDEO.search, videos)) else "videos"
+    if pictures and all(map(VOXCELEB_FRAME.search, pictures)):
+        return "voxceleb-frames"
+    return "photos" if any("/" in name for name in pictures) else "singles"
+
+
+def _walk(path: Path, labels: set[str]) -> tuple[Tree, list[Source]]:
+    """All files below ``path``; folders that cannot be read become sources that fail."""
+    if not path.exists():
+        raise FaceCycleError(f"{path}: no such file or folder")
+    label = base = path.resolve().name
+    while label in labels:  # two folders of one name
+        label = f"{base}~{len(labels) + 1}"
+    labels.add(label)
+    if path.is_file():
+        return Tree(path.parent, label, [path.name]), []
+    unreadable: list[Source] = []
+
+    def failed(error: OSError) -> None:
+        where = Path(error.filename or path)
+        name = f"{label}/{where.relative_to(path).as_posix()}"
+        unreadable.append(Source(name, name, (), problem=f"{where}: {error.strerror}"))
+
+    files = []
+    for folder, _, names in os.walk(path, onerror=failed, followlinks=True):
+        files += [(Path(folder) / name).relative_to(path).as_posix() for name in names if not name.startswith(".")]
+    return Tree(path, label, sorted(files)), unreadable
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise FaceCycleError(f"pattern {pattern!r}: {error}") from None
+    if "person" not in expression.groupindex:
+        raise FaceCycleError(f"pattern {pattern!r}: needs a group (?P<person>...); clip and frame are optional")
+    return expression
+
+
+def _videos(tree: Tree, _rate: float | None) -> list[Source]:
+    sources = []
+    for name in tree.pick(VIDEO_SUFFIXES):
+        parts = PurePosixPath(name).parts
+        person = parts[0] if len(parts) > 1 else PurePosixPath(name).stem
+        sources.append(Source(f"{tree.label}/{name}", person, (tree.path(name),), video=True))
+    return sources
+
+
+def _voxceleb_videos(tree: Tree, _rate: float | None) -> list[Source]:
+    sources, files = [], set(tree.files)
+    for name in tree.pick(VIDEO_SUFFIXES):
+        match = VOXCELEB_VIDEO.search(name)
+        if not match:
+            continue
+        # The track file lies beside the video, or at the same place in a tree "txt" beside the tree "mp4".
+        beside = str(PurePosixPath(name).with_suffix(".txt"))
+        apart = "/".join("txt" if part == "mp4" else part for part in beside.split("/"))
+        tracks = next((tree.path(file) for file in (beside, apart) if file in files), None)
+        sources.append(
+            Source(f"{tree.label}/{name}", match[1], (tree.path(name),), video=True, portrait=True, tracks=tracks)
+        )
+    return sources
+
+
+def _voxceleb_frames(tree: Tree, rate: float | None) -> list[Source]:
+    return _by_pattern(tree, VOXCELEB_FRAME, rate or VOXCELEB_RATE)
+
+
+def _photos(tree: Tree, _rate: float | None) -> list[Source]:
+    def group(name: str) -> tuple[str, str]:
+        person = PurePosixPath(name).parent.name or tree.label
+        return person, person
+
+    return _grouped(tree, group, None)
+
+
+def _clips(tree: Tree, rate: float | None) -> list[Source]:
+    def group(name: str) -> tuple[str, str]:
+        parent = PurePosixPath(name).parent
+        return (parent.parts[0] if parent.parts else tree.label), parent.as_posix()
+
+    return _grouped(tree, group, rate)
+
+
+def _singles(tree: Tree, _rate: float | None) -> list[Source]:
+    return _grouped(tree, lambda name: (name, name), None)
+
+
+def _by_pattern(tree: Tree, expression: re.Pattern[str], rate: float | None) -> list[Source]:
+    def group(name: str) -> tuple[str, str] | None:
+        match = expression.search(name)
+        if not match:
+            return None
+        person, clip = match["person"], match.groupdict().get("clip")
+        return person, person if clip is None else f"{person}/{clip}"
+
+    def number(name: str) -> int:
+        match = expression.search(name)
+        text = match.groupdict().get("frame") if match else None
+        return int(text) if text and text.isdigit() else _last_number(name)
+
+    return _grouped(tree, group, rate, number)
+
+
+def _grouped(
+    tree: Tree,
+    group: Callable[[str], tuple[str, str] | None],
+    rate: float | None,
+    number: Callable[[str], int] | None = None,
+) -> list[Source]:
+    """One source for all pictures to which ``group`` gives the same (person, clip)."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name in tree.pick(PICTURE_SUFFIXES):
+        if (key := group(name)) is not None:
+            groups.setdefault(key, []).append(name)
+    number = number or _last_number
+    sources = []
+    for (person, clip), names in groups.items():
+        names.sort(key=lambda name: (number(name), name))
+        # Without a rate the numbers only name the pictures; with one they are times.
+        numbers = tuple(map(number, names)) if rate else tuple(range(len(names)))
+        files = tuple(map(tree.path, names))
+        sources.append(Source(f"{tree.label}/{clip}", person, files, False, numbers, rate, portrait=True))
+    return sources
+
+
+def _last_number(name: str) -> int:
+    digits = re.findall(r"\d+", PurePosixPath(name).stem)
+    return int(digits[-1]) if digits else 0
+
+
+LAYOUTS: dict[str, Callable[[Tree, float | None], list[Source]]] = {
+    "videos": _videos,
+    "voxceleb-videos": _voxceleb_videos,
+    "voxceleb-frames": _voxceleb_frames,
+    "photos": _photos,
+    "clips": _clips,
+    "singles": _singles,
+}

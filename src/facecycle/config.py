@@ -69,6 +69,7 @@ class ModelConfig(Section):
     flow_inverse: str = choice("velocity", "velocity", "fixed-point", "published")
     generator_width: float = number(1.0, 0.0625, 4)  # of 64, 128, 256 channels
     generator_blocks: int = number(8, 1, 32)
+    generator_paint: int = number(128, 8, 512)  # channels at full resolution, where a channel costs most
     generator_noise: bool = True
     transfer_blocks: int = number(7, 1, 32)
 
@@ -81,6 +82,8 @@ class ModelConfig(Section):
 @dataclass(frozen=True)
 class DataConfig(Section):
     """What is drawn from a face set."""
+
+    source: str = ""  # a face set, or "synthetic"
 
     frames_per_clip: int = number(2, 2, 16)
     min_gap: float = number(0.4, 0, 3600)  # seconds between two frames of a pair
@@ -106,6 +109,7 @@ class PerceptualConfig(Section):
 
     name: str = choice("mobilenetv2", "none", "mobilenetv2", "vgg19", "vgg16")
     weights: str = ""  # a file; empty: where the back-end looks by itself
+    shrink: int = number(1, 1, 4)  # look at pictures this many times smaller
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ class TrainConfig(Section):
     """What both stages share."""
 
     seed: int = number(0, 0)
-    precision: str = choice("32-true", "32-true", "bf16-mixed", "16-mixed")
+    precision: str = choice("auto", "auto", "32-true", "bf16-mixed", "16-mixed")
     compile: bool = False
     channels_last: bool = False
     clip_gradient: float = number(1.0, 0)  # norm; 0 leaves gradients alone

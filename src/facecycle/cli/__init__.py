@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -34,6 +35,9 @@ def main() -> None:
 
     ``--debug`` may stand anywhere on the line, since people add it at the end.
     """
+    # OpenMP threads that spin while they wait starve the loader's workers of the same cores, and the other way round:
+    # on two busy cores a training step then takes ten times as long. Read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from facecycle.cli import commands  # noqa: F401  (registers the commands)
 
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facecycle.config import PerceptualConfig
@@ -24,6 +25,7 @@ class PerceptualFeatures(nn.Module):
 
     Args:
         blocks: the network cut where features are read: block i maps the features read before to the next ones.
+        shrink: pictures are first averaged over squares of this side.
         mean, std: what the network was trained to have subtracted and divided by, per channel.
     """
 
@@ -33,18 +35,19 @@ class PerceptualFeatures(nn.Module):
     def __init__(
         self,
         blocks: list[nn.Sequential],
+        shrink: int = 1,
         mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
         std: tuple[float, float, float] = (0.229, 0.224, 0.225),
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks, self.shrink = nn.ModuleList(blocks), shrink
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
         self.eval()
 
     def forward(self, face: Face) -> list[Tensor]:
-        x, found = (face - self.mean) / self.std, []
+        x, found = (F.avg_pool2d(face, self.shrink) - self.mean) / self.std, []
         for block in self.blocks:
             x = block(x)
             found.append(x)
@@ -66,12 +69,12 @@ def build_perceptual(config: PerceptualConfig) -> PerceptualFeatures | None:
         return None
     build, file, mend = BACKENDS[config.name]
     path = _find(config, file, mend)
-    return build(_read_state(path), path)
+    return PerceptualFeatures(build(_read_state(path), path), config.shrink)
 
 
 def vgg(
     state: dict[str, Tensor], path: Path, convolutions: tuple[int, ...], prefix: str = "features."
-) -> PerceptualFeatures:
+) -> list[nn.Sequential]:
     """VGG (Simonyan and Zisserman 2015) up to relu4_1, read at relu2_1, relu3_1, relu4_1 as in the paper."""
     names = iter(sorted({int(key.split(".")[1]) for key in state if key.startswith(prefix)}))
     blocks, layers = [], []
@@ -84,12 +87,12 @@ def vgg(
                 blocks.append(nn.Sequential(*layers))
                 layers = []
             if stage == 3:
-                return PerceptualFeatures(blocks)
+                return blocks
         layers.append(nn.MaxPool2d(2))
-    return PerceptualFeatures(blocks)
+    return blocks
 
 
-def mobilenet_v2(state: dict[str, Tensor], path: Path) -> PerceptualFeatures:
+def mobilenet_v2(state: dict[str, Tensor], path: Path) -> list[nn.Sequential]:
     """MobileNetV2 (Sandler et al. 2018) to a sixteenth of the resolution, read after three of its stages.
 
     Batch normalisation is folded into the convolutions. Relative Gram distances on these features rank picture
@@ -102,7 +105,7 @@ def mobilenet_v2(state: dict[str, Tensor], path: Path) -> PerceptualFeatures:
         if index in (3, 6, 10):
             blocks.append(nn.Sequential(*layers))
             layers = []
-    return PerceptualFeatures(blocks)
+    return blocks
 
 
 STRIDES = (1, 2, 1, 2, 1, 1, 2, 1, 1, 1)  # of MobileNetV2's first ten inverted residuals
@@ -185,7 +188,7 @@ def _find(config: PerceptualConfig, file: str, mend: str) -> Path:
     )
 
 
-Build = Callable[[dict[str, Tensor], Path], PerceptualFeatures]
+Build = Callable[[dict[str, Tensor], Path], list[nn.Sequential]]
 FROM_FILE = "give the file of torchvision's weights with --set perceptual.weights=FILE"
 BACKENDS: dict[str, tuple[Build, str, str]] = {
     "mobilenetv2": (

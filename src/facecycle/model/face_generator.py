@@ -32,10 +32,11 @@ class FaceGenerator(nn.Module):
     Args:
         widths: channels at full, half and quarter resolution; the published network has 64, 128, 256.
         blocks: residual blocks at a quarter of the resolution (published: 8).
+        paint: channels at full resolution on the way out (published: 128).
         noise: add noise to the average before filling in, in training only.
     """
 
-    def __init__(self, widths: tuple[int, int, int], blocks: int, noise: bool) -> None:
+    def __init__(self, widths: tuple[int, int, int], blocks: int, paint: int, noise: bool) -> None:
         super().__init__()
         _, middle, large = widths
         self.noise = noise
@@ -44,8 +45,8 @@ class FaceGenerator(nn.Module):
         self.fill_shallow = nn.Sequential(conv(middle, middle), conv(middle, middle))
         self.blocks = nn.Sequential(conv(large, large), *[ResidualBlock(large) for _ in range(blocks)])
         self.to_half = Upsample(large, middle)
-        self.to_full = Upsample(2 * middle, middle)
-        self.rgb = nn.Conv2d(middle, 3, 3, padding=1)
+        self.to_full = Upsample(2 * middle, paint)
+        self.rgb = nn.Conv2d(paint, 3, 3, padding=1)
         initialise(self)
         nn.init.normal_(self.rgb.weight, 0, 0.02)
 

@@ -31,10 +31,11 @@ class IdentityTransfer(nn.Module):
     Args:
         widths: channels at full, half and quarter resolution; the published network has 64, 128, 256.
         blocks: residual blocks at a quarter of the resolution (published: 7).
+        paint: channels at full resolution on the way out (published: 128).
         code_dim: length of the identity code.
     """
 
-    def __init__(self, widths: tuple[int, int, int], blocks: int, code_dim: int) -> None:
+    def __init__(self, widths: tuple[int, int, int], blocks: int, paint: int, code_dim: int) -> None:
         super().__init__()
         _, middle, large = widths
         self.features = FaceFeatures(widths)
@@ -44,9 +45,9 @@ class IdentityTransfer(nn.Module):
         self.up = nn.Sequential(
             nn.ConvTranspose2d(large, middle, 4, 2, 1), nn.LeakyReLU(SLOPE),
             nn.Conv2d(middle, middle, 3, padding=1), nn.LeakyReLU(SLOPE),
-            nn.ConvTranspose2d(middle, middle, 4, 2, 1), nn.LeakyReLU(SLOPE),
+            nn.ConvTranspose2d(middle, paint, 4, 2, 1), nn.LeakyReLU(SLOPE),
         )  # fmt: skip
-        self.rgb = nn.Conv2d(middle, 3, 1)
+        self.rgb = nn.Conv2d(paint, 3, 1)
         initialise(self)
         nn.init.normal_(self.rgb.weight, 0, 0.02)
         for change in (self.removal, self.restoration):

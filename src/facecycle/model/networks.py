@@ -47,7 +47,9 @@ def build_networks(config: ModelConfig) -> Networks:
     return Networks(
         motion_encoder=Encoder(encoder, config.image_size, config.code_dim),
         flow_decoder=FlowDecoder(flow, config.code_dim, config.image_size, config.flow_inverse),
-        face_generator=FaceGenerator(generator, config.generator_blocks, config.generator_noise),
+        face_generator=FaceGenerator(
+            generator, config.generator_blocks, config.generator_paint, config.generator_noise
+        ),
         identity_encoder=Encoder(encoder, config.image_size, config.code_dim),
-        identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.code_dim),
+        identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.generator_paint, config.code_dim),
     )

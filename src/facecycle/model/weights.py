@@ -1,0 +1,110 @@
+"""Weights as one safetensors file that says what it is: model, crop, data licence, how far it was trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from facecycle import __version__
+from facecycle.config import ModelConfig, from_dict, to_dict
+from facecycle.data.crop import CROP_NAME
+from facecycle.errors import FaceCycleError
+from facecycle.model.networks import Networks, build_networks
+
+FORMAT = "facecycle-weights-1"
+FILE = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a weights file holds beside its numbers."""
+
+    model: ModelConfig
+    crop: str
+    licence: str
+    """Of the data, hence of the weights."""
+    trained: dict[str, Any]
+    """Stages and their steps, the data's origin, the version that trained it."""
+
+
+def save_weights(networks: Networks, path: Path, model: ModelConfig, licence: str, trained: Mapping[str, Any]) -> None:
+    """Write the file in one piece: a reader sees the old one or the new one, never half of it."""
+    metadata = {
+        "format": FORMAT,
+        "model": json.dumps(to_dict(model)),
+        "crop": CROP_NAME,
+        "licence": licence,
+        "trained": json.dumps({**trained, "version": __version__}),
+    }
+    state = {name: tensor.detach().contiguous().cpu() for name, tensor in networks.state_dict().items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(state, partial, metadata)
+    partial.replace(path)
+
+
+def read_weights(path: str | Path) -> Weights:
+    """What the file says of itself, without reading its numbers. Takes a file, or a run folder.
+
+    Raises:
+        FaceCycleError: no such file, not such a file, or one of another format or crop.
+    """
+    path = _locate(path)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise FaceCycleError(f"{path}: not a readable safetensors file ({error}); copy or train it again") from None
+    if metadata.get("format") != FORMAT:
+        raise FaceCycleError(
+            f"{path}: format {metadata.get('format')!r}, this version reads {FORMAT!r}; train it again"
+        )
+    if metadata["crop"] != CROP_NAME:
+        raise FaceCycleError(f"{path}: trained on crop {metadata['crop']!r}, this version cuts {CROP_NAME!r}")
+    model = from_dict(json.loads(metadata["model"]), ModelConfig)
+    return Weights(model, metadata["crop"], metadata["licence"], json.loads(metadata["trained"]))
+
+
+def load_networks(path: str | Path, device: str | torch.device = "cpu") -> tuple[Networks, Weights]:
+    """The networks of a weights file or run folder, ready for use: in evaluation mode, without gradients."""
+    weights = read_weights(path)
+    networks = build_networks(weights.model)
+    load_state(networks, path)
+    return networks.to(device).eval().requires_grad_(False), weights
+
+
+def load_state(networks: Networks, path: str | Path) -> None:
+    """Fill networks of the same sizes from a weights file.
+
+    Raises:
+        FaceCycleError: the file holds other sizes, or tensors are missing.
+    """
+    path = _locate(path)
+    with safe_open(path, "pt") as file:
+        state: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    expected = networks.state_dict()
+    for name, tensor in expected.items():
+        if name not in state:
+            raise FaceCycleError(f"{path}: holds no {name}; it was cut or changed")
+        if state[name].shape != tensor.shape:
+            raise FaceCycleError(
+                f"{path}: {name} has shape {tuple(state[name].shape)}, the model wants {tuple(tensor.shape)}; "
+                "use the configuration the file was trained with"
+            )
+    networks.load_state_dict(state)
+
+
+def _locate(path: str | Path) -> Path:
+    path = Path(path)
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        hint = f"the folder holds no {FILE}" if path.is_dir() else "no such file"
+        raise FaceCycleError(f"{path}: {hint}; give a run folder or a .safetensors file that facecycle train wrote")
+    return file

@@ -1,0 +1,76 @@
+"""Ready-made configurations."""
+
+from __future__ import annotations
+
+from facecycle.config import (
+    AugmentConfig,
+    DataConfig,
+    ModelConfig,
+    PerceptualConfig,
+    RunConfig,
+    StageConfig,
+    TrainConfig,
+)
+from facecycle.errors import FaceCycleError
+
+PAPER = RunConfig(
+    preset="paper",
+    model=ModelConfig(flow_inverse="fixed-point"),
+    perceptual=PerceptualConfig("vgg19"),
+    # 40 and 20 epochs in the paper, at rates that change after epochs 1 and 20 (of 40), 1 and 10 (of 20).
+    motion=StageConfig(400_000, 16, "steps", (1e-5, 5e-5, 1e-5), (0.0, 0.025, 0.5), 0, 0.5, 0.999),
+    identity=StageConfig(200_000, 16, "steps", (5e-5, 1e-4, 1e-5), (0.0, 0.05, 0.5), 0, 0.5, 0.9),
+    augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05),
+    data=DataConfig(workers=4),
+    train=TrainConfig(clip_gradient=0, ema=0.0),
+)
+
+COMPACT = RunConfig(
+    preset="compact",
+    model=ModelConfig(
+        encoder_width=0.5,
+        flow_width=0.5,
+        generator_width=0.25,
+        generator_blocks=4,
+        generator_paint=16,
+        generator_noise=False,
+        transfer_blocks=4,
+    ),
+    perceptual=PerceptualConfig("mobilenetv2", shrink=2),
+    motion=StageConfig(12_000, 16, "cosine", (5e-4,), (0.0,), 200, 0.9, 0.999),
+    identity=StageConfig(6_000, 16, "cosine", (5e-4,), (0.0,), 200, 0.9, 0.999),
+    augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05, brightness=0.1, contrast=0.2, grey=0.1),
+    train=TrainConfig(channels_last=True, validate_every=500, checkpoint_every=500),
+)
+
+SMOKE = RunConfig(
+    preset="smoke",
+    model=ModelConfig(
+        image_size=64,
+        encoder_width=0.25,
+        flow_width=0.25,
+        generator_width=0.125,
+        generator_blocks=2,
+        generator_paint=8,
+        generator_noise=False,
+        transfer_blocks=2,
+    ),
+    perceptual=PerceptualConfig("none"),
+    motion=StageConfig(600, 16, "cosine", (1e-3,), (0.0,), 20, 0.9, 0.999),
+    identity=StageConfig(300, 16, "cosine", (1e-3,), (0.0,), 20, 0.9, 0.999),
+    augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05),
+    train=TrainConfig(channels_last=True, ema=0.99, validate_every=300, checkpoint_every=300, validation_clips=16),
+)
+
+PRESETS = {config.preset: config for config in (PAPER, COMPACT, SMOKE)}
+
+
+def preset(name: str) -> RunConfig:
+    """A configuration by name.
+
+    Raises:
+        FaceCycleError: no such name.
+    """
+    if name not in PRESETS:
+        raise FaceCycleError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

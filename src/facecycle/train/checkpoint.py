@@ -1,0 +1,111 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, and not a pickle among it.
+
+A checkpoint is a folder, written under another name and renamed when complete, so that a kill at any moment leaves
+only whole ones. There is no random state to keep: all randomness is keyed by the seed and the step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from facecycle import __version__
+from facecycle.data.crop import CROP_NAME
+from facecycle.errors import FaceCycleError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands."""
+
+    stage: str
+    step: int
+    """Steps done in this stage."""
+    licence: str
+    averaged: int
+    """How many steps the averaged weights have seen."""
+    format: int = FORMAT
+    crop: str = CROP_NAME
+    version: str = __version__
+
+
+def save(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]], keep: int) -> Path:
+    """Write ``folder/STAGE-STEP``, a safetensors file for each entry of ``tensors``; keep the last ``keep`` of a stage."""
+    final = folder / f"{state.stage}-{state.step:08d}"
+    partial = final.with_name(final.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, values in tensors.items():
+        save_file({k: v.detach().contiguous().cpu() for k, v in values.items()}, partial / f"{name}.safetensors")
+    (partial / "state.json").write_text(json.dumps(asdict(state), indent=1))
+    for file in partial.iterdir():
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    for old in complete(folder, state.stage)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def complete(folder: Path, stage: str = "") -> list[Path]:
+    """The whole checkpoints of a stage (or of all), oldest first; the motion stage comes before the identity stage."""
+    found = [path for path in folder.glob(f"{stage}*-*") if (path / "state.json").is_file() and path.suffix == ""]
+    return sorted(found, key=lambda path: (path.name.split("-")[0] != "motion", path.name))
+
+
+def load(path: Path) -> tuple[State, dict[str, dict[str, Tensor]]]:
+    """Read a checkpoint.
+
+    Raises:
+        FaceCycleError: it belongs to another format or crop, or cannot be read.
+    """
+    try:
+        values = json.loads((path / "state.json").read_text())
+        if values.get("format") != FORMAT:
+            raise FaceCycleError(
+                f"{path}: checkpoint format {values.get('format')}, this version reads {FORMAT}; "
+                f"go on with facecycle {values.get('version')}, or start anew with --init"
+            )
+        if values["crop"] != CROP_NAME:
+            raise FaceCycleError(f"{path}: trained on crop {values['crop']!r}, this version cuts {CROP_NAME!r}")
+        return State(**values), {file.stem: load_file(file) for file in path.glob("*.safetensors")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FaceCycleError(
+            f"{path}: unreadable checkpoint ({error}); remove it to go on from an older one"
+        ) from error
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> dict[str, Tensor]:
+    """An optimizer's state as named tensors, ``parameter/quantity``."""
+    packed = {}
+    for parameter, quantities in optimizer.state.items():
+        for quantity, value in quantities.items():
+            packed[f"{names[parameter]}/{quantity}"] = torch.as_tensor(value)
+    return packed
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str], packed: dict[str, Tensor]) -> None:
+    """The inverse of `pack_optimizer`, for an optimizer over parameters of the same names."""
+    by_name = {name: parameter for parameter, name in names.items()}
+    for key, value in packed.items():
+        name, quantity = key.rsplit("/", 1)
+        if name not in by_name:
+            raise FaceCycleError(f"checkpoint holds optimizer state for {name}, which this stage does not train")
+        parameter = by_name[name]
+        # Adam keeps its step count on the CPU unless it is fused or capturable.
+        optimizer.state[parameter][quantity] = value if quantity == "step" else value.to(parameter.device)
+
+
+def named(module: nn.Module) -> dict[Tensor, str]:
+    """Parameter -> name."""
+    return {parameter: name for name, parameter in module.named_parameters()}

@@ -1,0 +1,57 @@
+"""What ``--data`` names: a face set on disk, or ``synthetic``, which is drawn while training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facecycle.config import RunConfig
+from facecycle.data.faceset import FaceSet
+from facecycle.data.pairs import ClipDataset, FacePairs, split_people
+from facecycle.errors import FaceCycleError
+
+SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Clips to learn from, and clips of other people to check on."""
+
+    training: ClipDataset
+    validation: ClipDataset
+    note: str
+    """For people: what was found."""
+
+
+def open_sources(data: str, config: RunConfig) -> Sources:
+    """Open the data of a run.
+
+    Raises:
+        FaceCycleError: no such face set, or one that holds too little.
+    """
+    sources = _synthetic(config) if data == SYNTHETIC else _faceset(data, config)
+    if sources.training.size != config.model.image_size:
+        raise FaceCycleError(
+            f"{data}: faces of {sources.training.size} px, model.image_size is {config.model.image_size}; "
+            f"use --set model.image_size={sources.training.size}, or prepare the set at that size"
+        )
+    return sources
+
+
+def _faceset(data: str, config: RunConfig) -> Sources:
+    faces, wanted, seed = FaceSet.open(data), config.data, config.train.seed
+    held_in, held_out = split_people(faces, wanted.held_out, seed) if len(faces.people()) > 1 else (faces.people(), [])
+    pairs = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed, held_in)
+    checked = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed + 1, held_out or held_in)
+    who = f"{len(held_out)} held out" if held_out else "nobody held out: validation shows the training people"
+    left_out = f"; {pairs.short_clips} clips too short for a pair" if pairs.short_clips else ""
+    note = f"{len(pairs)} frames of {len(held_in)} people in {pairs.clips} clips, {who}{left_out}"
+    return Sources(pairs, checked, note)
+
+
+def _synthetic(config: RunConfig) -> Sources:
+    from facecycle.synthetic.stream import SyntheticFaces
+
+    size, frames, seed = config.model.image_size, config.data.frames_per_clip, config.train.seed
+    training = SyntheticFaces(size=size, frames_per_item=frames, seed=seed, split="train")
+    validation = SyntheticFaces(size=size, frames_per_item=frames, seed=seed, split="held-out")
+    return Sources(training, validation, "synthetic people, drawn while training; validation on held-out ones")

@@ -1,0 +1,117 @@
+"""From what a user asks for to a running loop."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from facecycle import config as configuration
+from facecycle.config import RunConfig, override
+from facecycle.errors import FaceCycleError
+from facecycle.presets import preset as preset_named
+from facecycle.train.data import open_sources
+from facecycle.train.loop import train
+from facecycle.train.run import Run
+
+STAGES = {"motion": ["motion"], "identity": ["identity"], "both": ["motion", "identity"]}
+
+
+def start(
+    run: Path,
+    data: str = "",
+    preset: str = "compact",
+    config: Path | None = None,
+    stage: str = "both",
+    assignments: list[str] | None = None,
+    resume: bool = False,
+    init: Path | None = None,
+    device: str = "auto",
+    minutes: float | None = None,
+) -> bool | None:
+    """Train, as ``facecycle train`` does.
+
+    Args:
+        run: folder of the run.
+        data: a face set, or ``synthetic``; may be left out when ``config`` names it.
+        preset: a configuration by name, unless ``config`` gives one.
+        config: a ``config.toml``.
+        stage: ``motion``, ``identity`` or ``both``.
+        assignments: changes, each ``section.key=value``.
+        resume: go on with the run as it was configured; ``data`` may name where its face set lies now.
+        init: weights to begin with.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        minutes: stop cleanly after so long.
+
+    Returns:
+        True when finished, False when stopped before the end; None in all but the first of several processes.
+
+    Raises:
+        FaceCycleError: something in the above cannot be.
+    """
+    if stage not in STAGES:
+        raise FaceCycleError(f"unknown stage {stage!r}: choose motion, identity or both")
+    settings = _configure(run, data, preset, config, assignments or [], resume, init)
+    settings, fabric = launch(device, settings)
+    sources = open_sources(settings.data.source, settings)
+    with warnings.catch_warnings():
+        folder = Run(run, settings, resume, writes=fabric.is_global_zero)
+        if fabric.is_global_zero:
+            print(f"data: {sources.note}\ndevice: {fabric.device}, {settings.train.precision}", flush=True)
+        finished = train(fabric, folder, sources, STAGES[stage], init, minutes)
+    return finished if fabric.is_global_zero else None
+
+
+def launch(device: str, settings: RunConfig) -> tuple[RunConfig, Fabric]:
+    """Fabric on one device, or on as many processes as torchrun or SLURM started.
+
+    The precision ``auto`` becomes bfloat16 where the hardware multiplies it, else float32, and is returned as such.
+
+    Raises:
+        FaceCycleError: no such device here.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(kind, False) or (number and not number.isdigit()):
+        there = ", ".join(name for name, is_there in available.items() if is_there)
+        raise FaceCycleError(f"device {device!r} is not on this machine: choose auto, {there}")
+    precision = settings.train.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if _multiplies_bfloat16(kind) else "32-true"
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", "1")))
+    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    devices = [int(number)] if number else local
+    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=max(1, world // local), precision=precision)  # type: ignore[arg-type]
+    fabric.launch()
+    return override(settings, [f'train.precision="{precision}"']), fabric
+
+
+def _multiplies_bfloat16(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    flags = Path("/proc/cpuinfo")
+    return kind == "cpu" and flags.is_file() and bool({"avx512_bf16", "amx_bf16"} & set(flags.read_text().split()))
+
+
+def _configure(
+    run: Path, data: str, preset: str, config: Path | None, assignments: list[str], resume: bool, init: Path | None
+) -> RunConfig:
+    if resume:
+        if assignments or config or init:
+            raise FaceCycleError(
+                "--resume goes on exactly as configured; to change something, start a new run with --init " + str(run)
+            )
+        settings = configuration.load(run / "config.toml")
+        return override(settings, [f'data.source="{data}"']) if data else settings
+    settings = configuration.load(config) if config else preset_named(preset)
+    if data:
+        assignments = [f'data.source="{data}"', *assignments]
+    settings = override(settings, assignments)
+    if not settings.data.source:
+        raise FaceCycleError("no data: give --data FACESET (made by facecycle prepare or synth), or --data synthetic")
+    return settings

@@ -1,0 +1,217 @@
+"""The training loop: both stages, one after the other, in plain sight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from facecycle.config import RunConfig, StageConfig
+from facecycle.data.pairs import PairLoader
+from facecycle.errors import FaceCycleError
+from facecycle.losses.perceptual import build_perceptual
+from facecycle.model.networks import build_networks
+from facecycle.model.weights import load_state, read_weights
+from facecycle.train import checkpoint
+from facecycle.train.augment import augment, centre
+from facecycle.train.data import Sources
+from facecycle.train.preview import draw_cycle, save_picture
+from facecycle.train.progress import Progress
+from facecycle.train.run import Run
+from facecycle.train.stage import STAGES, Stage
+from facecycle.train.stop import Stop
+
+AUGMENT, NOISE = 1, 2  # what a generator is for
+
+
+def train(
+    fabric: Fabric,
+    run: Run,
+    sources: Sources,
+    stages: list[str],
+    init: Path | None = None,
+    minutes: float | None = None,
+) -> bool:
+    """Train the named stages in order, each to its end, or until a signal or the clock says stop.
+
+    Args:
+        fabric: launched; says device, precision and processes.
+        run: the folder, and the configuration.
+        sources: what to learn from.
+        stages: of ``motion`` and ``identity``; the identity stage needs trained motion networks, from the stage
+            before it, from the run's own checkpoints, or from ``init``.
+        init: weights to begin with (no optimizer state: that is what resuming is for).
+        minutes: stop cleanly after so long.
+
+    Returns:
+        True when every stage is finished; otherwise ``--resume`` goes on.
+    """
+    config = run.config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        networks = build_networks(config.model)
+    if init is not None and not checkpoint.complete(run.checkpoints):
+        load_state(networks, init)
+        done = {"motion", read_weights(init).trained.get("stage", "motion")}
+    else:
+        done = {path.name.split("-")[0] for path in checkpoint.complete(run.checkpoints)}
+    if "motion" not in {stages[0], *done}:
+        raise FaceCycleError(
+            "the identity stage needs trained motion networks: train both stages, or give --init WEIGHTS"
+        )
+    if config.train.channels_last:
+        networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    perceptual = build_perceptual(config.perceptual)
+    with Stop(minutes) as stop:
+        for name in stages:
+            stage = STAGES[name](networks, config, perceptual).to(fabric.device)
+            averaged = AveragedModel(networks, multi_avg_fn=moving_average(config.train.ema))
+            if not train_stage(fabric, run, stage, averaged, sources, stop):
+                return False
+            networks.load_state_dict(averaged.module.state_dict())
+    run.tracker.close()
+    return True
+
+
+def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, sources: Sources, stop: Stop) -> bool:
+    """Train one stage from its newest checkpoint, if any; True when it is finished."""
+    config, settings, networks = run.config, stage.settings(), stage.networks
+    names = checkpoint.named(networks)
+    trained = [parameter for parameter in networks.parameters() if parameter.requires_grad]
+    adam = torch.optim.Adam(trained, lr=settings.lr[0], betas=(settings.beta1, settings.beta2), foreach=True)
+    step = run.restore(stage.name, networks, averaged, adam, names)
+    if step >= settings.steps:
+        return True
+    if config.train.compile:
+        stage.compile()
+    model, optimizer = fabric.setup(stage, adam)
+    model.train()
+
+    rank, world, workers = fabric.global_rank, fabric.world_size, config.data.workers
+    batches = iter(PairLoader(sources.training, settings.batch_size, workers, step, rank, world))
+    images = settings.batch_size * config.data.frames_per_clip
+    with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
+        while step < settings.steps and not stop.asked():
+            stored = next(batches).to(fabric.device, non_blocking=True)
+            step += 1
+            loss, parts = train_step(fabric, model, optimizer, stored, config, settings, step)
+            averaged.update_parameters(networks)
+            progress.advance(loss)
+
+            last = step == settings.steps
+            if last or step % config.train.log_every == 0:
+                figures = whole_run({"loss": loss, **parts}, fabric)
+                check_finite(figures, step, run)
+                run.tracker.write(
+                    stage.name, step, "train", {**figures, "lr": rate(settings, step), **progress.speed()}
+                )
+            if last or step % config.train.validate_every == 0:
+                validate(fabric, run, stage, averaged, sources, step)
+            if last or step % config.train.checkpoint_every == 0:
+                run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
+    if step < settings.steps:
+        run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
+    return step == settings.steps
+
+
+def train_step(
+    fabric: Fabric,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    stored: Tensor,
+    config: RunConfig,
+    settings: StageConfig,
+    step: int,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """One step on this process's share of the batch; all its randomness follows from the seed and the step."""
+    rank, world = fabric.global_rank, fabric.world_size
+    clips = augment(
+        stored, config.model.image_size, config.augment, keyed(config, step, AUGMENT, stored.device), rank, world
+    )
+    noise = keyed(config, step, NOISE + rank, stored.device) if config.model.generator_noise else None
+    for group in optimizer.param_groups:
+        group["lr"] = rate(settings, step)
+    loss, parts = model(clips, noise)
+    optimizer.zero_grad()
+    fabric.backward(loss)
+    if config.train.clip_gradient:
+        fabric.clip_gradients(model, optimizer, max_norm=config.train.clip_gradient, error_if_nonfinite=False)
+    optimizer.step()
+    return loss.detach(), {name: part.detach() for name, part in parts.items()}
+
+
+@torch.no_grad()
+def validate(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, sources: Sources, step: int) -> None:
+    """The averaged networks on people never trained on: figures and a picture. Always the same clips."""
+    if not run.writes:
+        return
+    config = run.config
+    judge = type(stage)(averaged.module, config, stage.perceptual).eval()  # type: ignore[arg-type]
+    count = min(config.train.validation_clips, len(sources.validation))
+    stored = torch.stack([torch.as_tensor(sources.validation[0, index]) for index in range(count)])
+    totals: dict[str, float] = {}
+    for chunk in stored.split(16):
+        cycle = judge.cycle(centre(chunk.to(fabric.device), config.model.image_size))
+        figures = {"loss": judge.objective(cycle).total, **judge.check(cycle)}
+        for name, value in figures.items():
+            totals[name] = totals.get(name, 0.0) + float(value) * len(chunk) / count
+    run.tracker.write(stage.name, step, "validation", totals)
+    first = judge.cycle(centre(stored[:4].to(fabric.device), config.model.image_size))
+    save_picture(draw_cycle(first), run.folder / "previews" / f"{stage.name}-{step:08d}.png")
+
+
+def rate(settings: StageConfig, step: int) -> float:
+    """The learning rate of a step (the first is 1)."""
+    if settings.schedule == "steps":
+        share = (step - 1) / settings.steps
+        return [lr for lr, begins in zip(settings.lr, settings.lr_at, strict=True) if begins <= share][-1]
+    if step <= settings.warmup:
+        return settings.lr[0] * step / settings.warmup
+    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.lr[0] * 0.5 * (1 + math.cos(math.pi * share)) + 1e-8
+
+
+def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """An exponential moving average that forgets its first, untrained steps quickly."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], seen: Tensor) -> None:
+        n = float(seen)
+        share = 1 - min(decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_(averaged, current, share)  # pyright: ignore[reportPrivateImportUsage]
+
+    return update
+
+
+def keyed(config: RunConfig, step: int, purpose: int, device: torch.device) -> torch.Generator:
+    """A generator for one purpose of one step."""
+    seed = np.random.SeedSequence([config.train.seed, step, purpose]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(seed >> 1))
+
+
+def whole_run(figures: dict[str, Tensor], fabric: Fabric) -> dict[str, float]:
+    """Averages over all processes."""
+    names, values = list(figures), torch.stack([value.float() for value in figures.values()])
+    values = fabric.all_reduce(values, reduce_op="mean")
+    return dict(zip(names, values.tolist(), strict=True))  # type: ignore[union-attr]
+
+
+def check_finite(figures: dict[str, float], step: int, run: Run) -> None:
+    """Stop a run that has diverged.
+
+    Raises:
+        FaceCycleError: naming the last good checkpoint.
+    """
+    if not math.isfinite(figures["loss"]):
+        good = run.newest()
+        raise FaceCycleError(
+            f"loss is {figures['loss']} at step {step}; last good checkpoint: {good or 'none yet'}; "
+            "lower the learning rate, or use train.precision=32-true"
+        )

@@ -1,0 +1,112 @@
+"""A run's folder: its configuration, records, previews, checkpoints and weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from facecycle import config as configuration
+from facecycle.config import RunConfig
+from facecycle.errors import FaceCycleError
+from facecycle.model.networks import Networks
+from facecycle.model.weights import FILE, save_weights
+from facecycle.train import checkpoint
+from facecycle.train.tracking import Tracker
+
+
+class Run:
+    """Where a run keeps everything it makes::
+
+        config.toml           reproduces the run
+        metrics.jsonl         figures of every stage
+        previews/             STAGE-STEP.png
+        checkpoints/          STAGE-STEP/, the last few
+        weights.safetensors   the averaged networks as they stand
+
+    Args:
+        folder: created if it is not there.
+        config: the run's.
+        resume: go on from the newest checkpoint.
+        writes: False in all but one of several processes.
+
+    Raises:
+        FaceCycleError: the folder already holds a run, and ``resume`` was not asked for.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig, resume: bool, writes: bool = True) -> None:
+        self.folder, self.config, self.resume, self.writes = folder, config, resume, writes
+        if not resume and checkpoint.complete(self.checkpoints):
+            raise FaceCycleError(f"{folder}: holds a run already; go on with --resume, or name another --run")
+        if writes:
+            folder.mkdir(parents=True, exist_ok=True)
+            configuration.save(config, folder / "config.toml")
+            if not resume:
+                (folder / "metrics.jsonl").unlink(missing_ok=True)  # of a run that never reached a checkpoint
+        self.tracker = Tracker(folder, writes)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def restore(
+        self,
+        stage: str,
+        networks: Networks,
+        averaged: AveragedModel,
+        optimizer: torch.optim.Optimizer,
+        names: dict[Tensor, str],
+    ) -> int:
+        """Fill everything from the newest checkpoint of the stage; returns the steps it has seen (0: there is none)."""
+        found = checkpoint.complete(self.checkpoints, stage) if self.resume else []
+        if not found:
+            return 0
+        state, tensors = checkpoint.load(found[-1])
+        try:
+            networks.load_state_dict(tensors["networks"])
+            averaged.module.load_state_dict(tensors["averaged"])
+        except (KeyError, RuntimeError) as error:
+            raise FaceCycleError(
+                f"{found[-1]}: does not fit the configuration ({str(error).splitlines()[0]}); "
+                "resume with the config.toml it was trained with"
+            ) from error
+        averaged.n_averaged.fill_(state.averaged)
+        checkpoint.unpack_optimizer(optimizer, names, tensors["optimizer"])
+        self.tracker.rewind(stage, state.step)
+        return state.step
+
+    def save(
+        self,
+        stage: str,
+        step: int,
+        networks: Networks,
+        averaged: AveragedModel,
+        optimizer: torch.optim.Optimizer,
+        names: dict[Tensor, str],
+        licence: str,
+    ) -> None:
+        """Write a checkpoint, and the averaged networks as ``weights.safetensors``."""
+        if not self.writes:
+            return
+        state = checkpoint.State(stage, step, licence, int(averaged.n_averaged))
+        tensors = {
+            "networks": networks.state_dict(),
+            "averaged": averaged.module.state_dict(),
+            "optimizer": checkpoint.pack_optimizer(optimizer, names),
+        }
+        try:
+            checkpoint.save(self.checkpoints, state, tensors, self.config.train.keep)
+            trained = {"stage": stage, "step": step, "data": self.config.data.source, "preset": self.config.preset}
+            save_weights(averaged.module, self.folder / FILE, self.config.model, licence, trained)  # type: ignore[arg-type]
+        except OSError as error:
+            raise FaceCycleError(
+                f"{self.folder}: checkpoint at step {step} could not be written ({error.strerror}); "
+                "free some room and go on with --resume"
+            ) from error
+
+    def newest(self) -> Path | None:
+        """The last whole checkpoint."""
+        found = checkpoint.complete(self.checkpoints)
+        return found[-1] if found else None

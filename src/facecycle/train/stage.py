@@ -1,0 +1,160 @@
+"""A stage of training: which networks learn, from which cycle, towards which objective, and how it is checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facecycle.config import RunConfig, StageConfig
+from facecycle.cycles.identity import IdentityCycle, batch_mean, identity_cycle
+from facecycle.cycles.motion import MotionCycle, motion_cycle, next_frame
+from facecycle.losses.objective import Objective, identity_objective, motion_objective
+from facecycle.losses.perceptual import PerceptualFeatures
+from facecycle.losses.terms import SSIM
+from facecycle.model.flow import FlowPair
+from facecycle.model.networks import Networks
+from facecycle.model.warp import cycle_error
+from facecycle.train.distributed import whole_batch_mean
+from facecycle.types import Clip
+
+
+class Stage(nn.Module):
+    """A cycle and its objective as one module: clips in, what to minimise out.
+
+    Being one module, it can be compiled, wrapped for several processes and cast as a whole.
+    """
+
+    name: str
+
+    def __init__(self, networks: Networks, config: RunConfig, perceptual: PerceptualFeatures | None) -> None:
+        super().__init__()
+        self.networks = networks
+        self.config = config
+        self.perceptual = perceptual
+        networks.requires_grad_(False)
+        for part in self.trained():
+            part.requires_grad_(True)
+
+    def trained(self) -> list[nn.Module]:
+        """The networks that learn."""
+        raise NotImplementedError
+
+    def settings(self) -> StageConfig:
+        """How they are optimised."""
+        return getattr(self.config, self.name)
+
+    def train(self, mode: bool = True) -> Stage:
+        """Only what learns is ever in training mode."""
+        super().train(False)
+        self.training = mode
+        for part in self.trained():
+            part.train(mode)
+        return self
+
+    def forward(self, clips: Clip, noise: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective of a batch, and its named parts."""
+        cycle = self.cycle(clips, noise)
+        with torch.autocast(clips.device.type, enabled=False):  # variances of half precision are no variances
+            objective = self.objective(in_single_precision(cycle))
+        return objective.total, objective.parts
+
+    def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> Any:
+        """The stage's cycle over a batch."""
+        raise NotImplementedError
+
+    def objective(self, cycle: Any) -> Objective:
+        """What the cycle is asked for."""
+        raise NotImplementedError
+
+    def check(self, cycle: Any) -> dict[str, Tensor]:
+        """Figures of a held-out batch that the objective does not show."""
+        raise NotImplementedError
+
+
+class MotionStage(Stage):
+    """Learns the motion code, the flow and the face generator."""
+
+    name = "motion"
+
+    def trained(self) -> list[nn.Module]:
+        return self.networks.motion_parts()
+
+    def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> MotionCycle:
+        return motion_cycle(self.networks, clips, noise)
+
+    def objective(self, cycle: MotionCycle) -> Objective:
+        return motion_objective(cycle, self.config.motion_loss, self.perceptual)
+
+    def check(self, cycle: MotionCycle) -> dict[str, Tensor]:
+        frames = self.config.data.frames_per_clip
+        other_people = cycle.neutral.roll(frames, 0)
+        return {
+            "restored_l1": (cycle.restored - cycle.face).abs().mean(),
+            "restored_ssim": SSIM(cycle.face)(cycle.restored),
+            "copied_l1": (next_frame(cycle.face, frames) - cycle.face).abs().mean(),  # had nothing been learnt
+            "neutral_l1_same_clip": (cycle.neutral - cycle.other_neutral).abs().mean(),
+            "neutral_l1_other_person": (cycle.neutral - other_people).abs().mean(),
+            "flow_cycle_px": cycle_error(cycle.flow.to_neutral, cycle.flow.to_face).mean(),
+            "flow_px": _size_in_pixels(cycle.flow.to_neutral),
+            **code_statistics(cycle.motion),
+        }
+
+
+class IdentityStage(Stage):
+    """Learns the identity code and the identity transfer; the motion networks are frozen."""
+
+    name = "identity"
+
+    def trained(self) -> list[nn.Module]:
+        return self.networks.identity_parts()
+
+    def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> IdentityCycle:
+        # Validation runs in one process while the others wait for nothing: its batch is its own.
+        return identity_cycle(self.networks, clips, whole_batch_mean if self.training else batch_mean)
+
+    def objective(self, cycle: IdentityCycle) -> Objective:
+        return identity_objective(cycle, self.config.identity_loss, self.perceptual)
+
+    def check(self, cycle: IdentityCycle) -> dict[str, Tensor]:
+        return {
+            "restored_l1": (cycle.restored - cycle.face).abs().mean(),
+            "restored_ssim": SSIM(cycle.face)(cycle.restored),
+            "neutral_l1": (cycle.restored_neutral - cycle.neutral).abs().mean(),
+            "mean_face_spread": (cycle.mean_faces - cycle.mean_face).abs().mean(),
+            "neutral_spread": (cycle.neutral - cycle.neutral.mean(0, keepdim=True)).abs().mean(),
+            **code_statistics(cycle.identity),
+        }
+
+
+STAGES: dict[str, type[Stage]] = {"motion": MotionStage, "identity": IdentityStage}
+
+
+def code_statistics(code: Tensor) -> dict[str, Tensor]:
+    """Is the code alive? Its spread over a batch, and the number of directions it uses (Roy and Vetterli 2007)."""
+    code = code.float()
+    centred = code - code.mean(0)
+    shares = torch.linalg.svdvals(centred) ** 2
+    shares = shares / shares.sum().clamp(min=1e-12)
+    entropy = -(shares * shares.clamp(min=1e-12).log()).sum()
+    return {
+        "code_std": centred.std(0).mean(),
+        "code_rank": entropy.exp(),
+        "code_saturated": (code.abs() > 0.99).float().mean(),
+    }
+
+
+def in_single_precision(cycle: Any) -> Any:
+    """The same cycle with every tensor in float32, for the losses."""
+
+    def convert(value: Any) -> Any:
+        return dataclasses.replace(value) if isinstance(value, FlowPair) else value.float()
+
+    return dataclasses.replace(cycle, **{f.name: convert(getattr(cycle, f.name)) for f in dataclasses.fields(cycle)})
+
+
+def _size_in_pixels(flow: Tensor) -> Tensor:
+    height, width = flow.shape[-2:]
+    return (flow * flow.new_tensor([width / 2, height / 2]).view(1, 2, 1, 1)).norm(dim=1).mean()

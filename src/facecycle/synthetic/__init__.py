@@ -1,0 +1,1 @@
+"""Synthetic face clips with exact ground truth, drawn from CC0 parametric heads."""

@@ -1,0 +1,58 @@
+"""Ambient occlusion: how much of the surrounding light reaches each vertex of a resting head."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from facecycle.synthetic.kernels import project_parallel
+from facecycle.synthetic.mesh import EYE, HAIR, Mesh
+from facecycle.synthetic.raster import rasterize_depth
+
+DIRECTIONS = 24
+PIXELS = 112
+REACH = 2.9  # decimetres about the head that the depth maps show
+
+
+def _sphere(count: int) -> np.ndarray:
+    """Directions spread evenly over the sphere (Fibonacci)."""
+    k = np.arange(count) + 0.5
+    height, turn = 1 - 2 * k / count, np.pi * (1 + 5**0.5) * k
+    r = np.sqrt(1 - height**2)
+    return np.stack([r * np.cos(turn), height, r * np.sin(turn)], 1).astype(np.float32)
+
+
+def bake_occlusion(mesh: Mesh, alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, " n"]:
+    """Share (0 .. 1) of cosine-weighted directions from which each vertex can be seen; hair counts as solid."""
+    normals = mesh.normals.copy()
+    skip = mesh.material == EYE
+    open_, total = np.zeros(len(mesh), np.float32), np.full(len(mesh), 1e-3, np.float32)
+    screen = np.empty_like(mesh.rest)
+    for axis in _sphere(DIRECTIONS):
+        helper = np.array([0, 1, 0] if abs(axis[1]) < 0.9 else [1, 0, 0], np.float32)
+        x = np.cross(helper, axis)
+        x /= np.linalg.norm(x)
+        frame = np.stack([x, np.cross(axis, x), axis]).astype(np.float32)
+        scale = np.float32(PIXELS / (2 * REACH))
+        project_parallel(mesh.rest, frame, np.float32(-REACH), np.float32(-REACH), scale, screen)
+        depth = np.full((PIXELS, PIXELS), -1e9, np.float32)
+        rasterize_depth(screen, mesh.triangles, mesh.material, skip, mesh.uv, alpha, depth)
+        column, row = (screen[:, k].astype(int).clip(0, PIXELS - 1) for k in (0, 1))
+        cosine = np.maximum(normals @ axis, 0)
+        open_ += cosine * (depth[row, column] < screen[:, 2] + 0.06)
+        total += cosine
+    return np.clip(1.12 * open_ / total, 0.05, 1)
+
+
+def occluded(mesh: Mesh, alpha: UInt8[np.ndarray, "h w"]) -> Mesh:
+    """The same mesh with its occlusion baked; what a part brought along (mouths, hair roots) multiplies it."""
+    baked = bake_occlusion(mesh, alpha)
+    hair = np.zeros(len(mesh), bool)
+    hair[mesh.triangles[mesh.material == HAIR]] = True
+    eye = np.zeros(len(mesh), bool)
+    eye[mesh.triangles[mesh.material == EYE]] = True
+    baked = np.where(hair, 0.25 + 0.75 * baked, baked)
+    baked = np.where(eye, np.clip(1.7 * baked, 0.12, 1), baked)
+    own = mesh.occlusion < 0.999  # closed lips would blacken the teeth behind them
+    mesh.occlusion = np.where(own, mesh.occlusion, baked).astype(np.float32)
+    return mesh

@@ -1,0 +1,129 @@
+"""The renderer: a posed mesh, light and camera -> linear picture, coverage and what lies where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from facecycle.data.crop import Crop
+from facecycle.synthetic.camera import Camera
+from facecycle.synthetic.kernels import project_parallel
+from facecycle.synthetic.light import Light, direction
+from facecycle.synthetic.mesh import EYE, Mesh
+from facecycle.synthetic.person import Person
+from facecycle.synthetic.posing import Posed
+from facecycle.synthetic.raster import DITHER, rasterize, rasterize_depth
+from facecycle.synthetic.shade import COLUMNS, Scene, Surface, blur_shadow, light_vertices, shade
+
+SHADOW_PIXELS = 144
+SHADOW_REACH = 1.9  # decimetres about the head that the shadow map shows
+
+
+@dataclass(frozen=True)
+class Clothes:
+    """Attributes:
+    colours: 2 3, linear RGB.
+    pattern: waves along the two axes of the texture map, and how much of the second colour they show.
+    """
+
+    colours: Float[np.ndarray, "2 3"]
+    pattern: Float[np.ndarray, 3]
+
+
+PLAIN = Clothes(np.full((2, 3), 0.12, np.float32), np.zeros(3, np.float32))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A rendered window.
+
+    Attributes:
+        rgb: linear light, premultiplied by coverage; alpha: coverage, 0 .. 1.
+        ids: triangle seen by each sample, -1 for none; bary: its second and third barycentric coordinate.
+        screen: x, y (samples) and 1 / distance of every vertex.
+        depth: 1 / distance of what each sample sees.
+        factor: samples along a pixel's side.
+    """
+
+    rgb: Float[np.ndarray, "h w 3"]
+    alpha: Float[np.ndarray, "h w"]
+    ids: Int[np.ndarray, "hs ws"]
+    bary: Float[np.ndarray, "hs ws 2"]
+    screen: Float[np.ndarray, "n 3"]
+    depth: Float[np.ndarray, "hs ws"]
+    factor: int
+
+
+def draw(
+    person: Person,
+    posed: Posed,
+    light: Light,
+    camera: Camera,
+    window: Crop,
+    size: int,
+    *,
+    mesh: Mesh | None = None,
+    clothes: Clothes = PLAIN,
+    factor: int = 3,
+) -> Drawing:
+    """Draw ``window`` of the picture at ``size`` x ``size`` pixels, ``factor`` x ``factor`` samples each."""
+    mesh = mesh or person.mesh
+    samples = size * factor
+    screen = to_window(camera.project(posed.points), window, samples)
+    depth = np.zeros((samples, samples), np.float32)
+    ids = np.full((samples, samples), -1, np.int32)
+    bary = np.zeros((samples, samples, 2), np.float32)
+    rasterize(screen, mesh.triangles, mesh.material, False, mesh.uv, person.alpha, DITHER, depth, ids, bary)
+    scene, shadow = light_scene(person, posed, mesh, light, camera)
+    varying = np.empty((len(mesh), COLUMNS), np.float32)
+    light_vertices(
+        posed.points, posed.normals, posed.tangents, mesh.tint, mesh.occlusion, mesh.gloss, mesh.uv, posed.crease,
+        mesh.cloth, scene, varying,
+    )  # fmt: skip
+    skin = person.skin
+    surface = Surface(
+        skin.texture, person.hair.texture, person.eye_texture, skin.scatter, clothes.colours, clothes.pattern
+    )
+    out = np.empty((size, size, 4), np.float32)
+    shade(ids, bary, mesh.triangles, mesh.material, varying, shadow, scene, surface, factor, out)
+    return Drawing(out[..., :3], out[..., 3], ids, bary, screen, depth, factor)
+
+
+def to_window(screen: Float[np.ndarray, "n 3"], window: Crop, samples: int) -> Float[np.ndarray, "n 3"]:
+    """Picture coordinates -> samples of a window; the third column stays."""
+    scale = np.float32(samples / window.side)
+    out = screen.copy()
+    out[:, 0] = (screen[:, 0] - np.float32(window.x - window.side / 2)) * scale
+    out[:, 1] = (screen[:, 1] - np.float32(window.y - window.side / 2)) * scale
+    return out
+
+
+def light_scene(
+    person: Person, posed: Posed, mesh: Mesh, light: Light, camera: Camera
+) -> tuple[Scene, Float[np.ndarray, "m m"]]:
+    """The scene in the kernels' terms and the key light's shadow map."""
+    frame = light.frame()
+    aim = frame @ posed.aim
+    scale = np.float32(SHADOW_PIXELS / (2 * SHADOW_REACH))
+    left, bottom = np.float32(aim[0] - SHADOW_REACH), np.float32(aim[1] - SHADOW_REACH)
+    screen = np.empty_like(posed.points)
+    project_parallel(posed.points, frame, left, bottom, scale, screen)
+    height = np.full((SHADOW_PIXELS, SHADOW_PIXELS), -1e9, np.float32)
+    rasterize_depth(screen, mesh.triangles, mesh.material, mesh.material == EYE, mesh.uv, person.alpha, height)
+    shadow = np.zeros_like(height)
+    blur_shadow(height, np.float32(aim[2]), np.zeros_like(height), shadow)
+    scene = Scene(
+        key=direction(*light.key),
+        key_colour=light.key_colour,
+        fill=direction(*light.fill),
+        fill_colour=light.fill_colour,
+        sky=light.sky,
+        ground=light.ground,
+        camera=camera.position,
+        up=posed.up,
+        shadow_frame=frame,
+        shadow_origin=np.array([left, bottom, scale, aim[2]], np.float32),
+    )
+    return scene, shadow

@@ -1,0 +1,50 @@
+"""Who is who: people are named by split, seed and index, and every part of them draws from a stream of its own."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from facecycle.errors import FaceCycleError
+
+Split = Literal["train", "held-out"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True, order=True)
+class PersonKey:
+    """The name of a synthetic person: the same key is the same person on every machine.
+
+    The split is part of the name and of every random stream below it, so that no training person is ever a held-out
+    one, whatever the seeds and indices.
+    """
+
+    split: Split
+    seed: int
+    index: int
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise FaceCycleError(f"split {self.split!r} is unknown; use one of {', '.join(SPLITS)}")
+        if self.seed < 0 or self.index < 0:
+            raise FaceCycleError(f"person seed {self.seed} and index {self.index} must not be negative")
+
+    def __str__(self) -> str:
+        return f"{self.split}-{self.seed}-{self.index:06d}"
+
+
+def stream(*key: int | str | PersonKey) -> np.random.Generator:
+    """A generator that depends on ``key`` alone (Philox, counter-based: the same on every machine).
+
+    One stream per part, named by what it is for, keeps all other parts as they are when a part is added or changed.
+    """
+    words: list[int] = []
+    for part in key:
+        if isinstance(part, PersonKey):
+            words += [SPLITS.index(part.split), part.seed, part.index]
+        else:
+            words.append(zlib.crc32(part.encode()) if isinstance(part, str) else part)
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))

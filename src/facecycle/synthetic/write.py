@@ -1,0 +1,182 @@
+"""``facecycle synth``: synthetic clips with their ground truth, as a face set."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facecycle.data.clips import sharpness
+from facecycle.data.crop import landmarks5_from_68
+from facecycle.data.faceset import finish_faceset, stored_size, write_faceset
+from facecycle.data.shards import ShardWriter, shard_is_written
+from facecycle.errors import FaceCycleError
+from facecycle.synthetic.clip import Clip, ClipOptions, Frame, clip_name
+from facecycle.synthetic.develop import encode_jpeg
+from facecycle.synthetic.person import create_person
+from facecycle.synthetic.seeds import Split
+from facecycle.synthetic.stream import LICENCE, check_size, name_people
+from facecycle.synthetic.tracks import PoseRange
+
+SHARD_FRAMES = 1000  # about; a shard is what a worker takes at a time
+FEWEST_SHARDS = 16  # so that small sets keep several workers busy
+QUALITY = 93  # of the stored JPEGs
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """What to draw; the frames follow from these alone."""
+
+    people: int
+    clips: int
+    frames: int
+    size: int
+    margin: float
+    seed: int
+    split: Split
+    pose: PoseRange
+
+    def check(self) -> None:
+        """Raises FaceCycleError: a value out of range, named."""
+        check_size(self.size, self.margin)
+        for name in ("people", "clips", "frames"):
+            if getattr(self, name) < 1:
+                raise FaceCycleError(f"{name}={getattr(self, name)}: at least 1")
+        if self.seed < 0:
+            raise FaceCycleError(f"seed={self.seed}: must not be negative")
+        for name, limit in (("yaw", 90), ("pitch", 60), ("roll", 60)):
+            value = getattr(self.pose, name)
+            if not 0 <= value <= limit:
+                raise FaceCycleError(f"{name}={value}: between 0 and {limit} degrees")
+
+    @property
+    def shards(self) -> list[range]:
+        """Indices of the people in each shard; the plan does not depend on the number of workers."""
+        per_shard = max(1, min(SHARD_FRAMES // (self.clips * self.frames), -(-self.people // FEWEST_SHARDS)))
+        return [range(a, min(a + per_shard, self.people)) for a in range(0, self.people, per_shard)]
+
+
+def synth(
+    out: str | Path,
+    people: int = 100,
+    clips: int = 4,
+    frames: int = 8,
+    size: int = 64,
+    seed: int = 0,
+    split: Split = "train",
+    margin: float = 0.25,
+    pose: PoseRange | None = None,
+    workers: int = 1,
+    tell: Callable[[int], None] | None = None,
+) -> int:
+    """Draw a face set of synthetic people.
+
+    Args:
+        out: its folder; one that was begun with the same options is gone on with.
+        people, clips, frames: people, clips of each and frames of each clip.
+        size, margin: see `facecycle.data.faceset`.
+        seed, split: which people; see `PersonKey`.
+        pose: how far heads turn.
+        workers: processes.
+        tell: called with the number of frames of every finished shard.
+
+    Returns:
+        Frames in the set.
+
+    Raises:
+        FaceCycleError: a value out of range, a folder that holds something else, a full disk.
+    """
+    options = SynthOptions(people, clips, frames, size, margin, seed, split, pose or PoseRange())
+    options.check()
+    if workers < 1:
+        raise FaceCycleError(f"workers={workers}: at least 1")
+    limits = {"yaw": options.pose.yaw, "pitch": options.pose.pitch, "roll": options.pose.roll}
+    made = {"people": people, "clips": clips, "frames": frames, "seed": seed, "split": split, "pose": limits}
+    root = write_faceset(out, size=size, margin=margin, licence=LICENCE, origin="synthetic", synthetic=made)
+    tell = tell or (lambda count: None)
+    todo = []
+    for index, members in enumerate(options.shards):
+        if shard_is_written(root, index):
+            tell(len(members) * clips * frames)
+        else:
+            todo.append(index)
+    for index in _write_shards(root, options, todo, workers):
+        tell(len(options.shards[index]) * clips * frames)
+    finish_faceset(root, len(options.shards))
+    return people * clips * frames
+
+
+def _write_shards(root: Path, options: SynthOptions, todo: list[int], workers: int):
+    """Write shards, in this process or in spawned ones; yields each index when it is whole."""
+    if workers == 1 or len(todo) < 2:
+        for index in todo:
+            write_shard(root, options, index)
+            yield index
+        return
+    pool = ProcessPoolExecutor(min(workers, len(todo)), multiprocessing.get_context("spawn"))
+    try:
+        jobs = {pool.submit(write_shard, root, options, index): index for index in todo}
+        for job in as_completed(jobs):
+            job.result()
+            yield jobs[job]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def write_shard(root: Path, options: SynthOptions, index: int) -> None:
+    """Draw all frames of one shard."""
+    with ShardWriter(root, index) as shard:
+        for key in name_people(options.shards[index], options.seed, options.split):
+            began = time.perf_counter()
+            person = create_person(key)
+            for number in range(options.clips):
+                clip = Clip(person, (number,), ClipOptions(pose=options.pose))
+                for k, moment in enumerate(clip.times(options.frames)):
+                    frame = clip.frame(float(moment), stored_size(options.size, options.margin), options.margin)
+                    name = f"{key}-{number:04d}-{k:04d}"
+                    shard.add(name, encode_jpeg(frame.picture, QUALITY), row_of(clip, frame, k, options.size))
+            count = options.clips * options.frames
+            note: dict[str, Any] = {"name": str(key), "status": "ok", "reason": "", "frames": count, "faces": count}
+            shard.commit(note | {"kept": count, "dropped": {}, "seconds": round(time.perf_counter() - began, 2)})
+
+
+def row_of(clip: Clip, frame: Frame, number: int, size: int) -> dict[str, Any]:
+    """A frame's row in the manifest, its ground truth as ``label/...`` columns."""
+    crop = frame.crop
+    row: dict[str, Any] = {
+        "person": str(clip.person.key),
+        "clip": clip_name(clip.person.key, clip.number),
+        "frame": number,
+        "time": round(frame.time, 4),
+        "box": frame.box,
+        "landmarks": landmarks5_from_68(frame.landmarks),
+        "crop": np.array([crop.x, crop.y, crop.side]),
+        "sharpness": sharpness(frame.picture, size),
+        "score": 1.0,
+    }
+    labels = {
+        "units": frame.state.units,
+        "emotion": frame.emotion,
+        "strength": frame.strength,
+        "pose": frame.state.pose,
+        "landmarks68": frame.landmarks,
+        "light": clip.light.vector(),
+        "camera": clip.camera.vector(),
+        "background": clip.background_kind,
+        "person": clip.person.vector(),
+    }
+    row |= {f"label/{name}": value for name, value in labels.items()}
+    return {name: _rounded(value) for name, value in row.items()}
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to five decimals: the JSON beside each picture would otherwise outweigh it."""
+    if isinstance(value, np.ndarray):
+        return np.round(value.astype(np.float64), 5).tolist()
+    return round(value, 5) if isinstance(value, float) else value

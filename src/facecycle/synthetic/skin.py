@@ -156,14 +156,14 @@ def paint_skin(key: PersonKey, body: Body, hair_colour: np.ndarray, scalp: np.nd
     paint_lips(rng, relative, atlas, noise, tone, body)
     paint_brows(rng, relative, atlas, noise, tone, hair_colour)
     stubble = paint_beard(rng, relative, paint, noise, tone, hair_colour, body)
-    cover(relative, scalp * 0.9 * (1 + 0.1 * noise[0]), hair_colour * 0.75 / tone)
+    cover(relative, scalp * 0.9 * (1 + 0.06 * noise[0]), hair_colour * 0.75 / tone)
     texture = np.zeros((TEXELS, TEXELS, 8), np.uint8)
     texture[..., :3] = np.clip(relative * 127.5, 0, 255)
     gloss = 0.45 + 0.35 * paint.oily + 0.5 * atlas.lips + 0.1 * noise[2]
     texture[..., 3] = np.clip(gloss * (1 - 0.8 * np.clip(scalp + paint.beard * stubble, 0, 1)) * 127.5, 0, 255)
-    height = 128 + rng.uniform(4, 7) * noise[0] + 5 * noise[1] * (0.6 + aged) - 75 * aged**1.3 * paint.folds
-    texture[..., 4] = np.clip(height + (scalp + paint.beard * stubble) * 14 * noise[0], 0, 255)
-    texture[..., 5] = np.clip(128 - 100 * paint.creases, 0, 255)
+    height = 128 + rng.uniform(1.2, 2.5) * noise[0] + 2.2 * noise[1] * (0.6 + aged) - 48 * aged**1.3 * paint.folds
+    texture[..., 4] = np.clip(height + (scalp + paint.beard * stubble) * 9 * noise[0], 0, 255)
+    texture[..., 5] = np.clip(128 - 70 * paint.creases, 0, 255)
     scatter = np.array([0.42, 0.2, 0.14], np.float32) * np.clip(float(tone.mean()) * 2.2, 0.4, 1)
     return Skin(tone, depth, texture, scatter.astype(np.float32), float(rng.uniform(0.05, 0.13)), stubble)
 
@@ -179,7 +179,7 @@ def mix_colours(rng: np.random.Generator, paint: Paint, noise: list[np.ndarray],
     melanin[6] = rng.normal(0, 0.06)
     melanin[7], melanin[8] = 0.1 + 0.4 * aged, 0.05 + 0.35 * aged
     patches = np.stack([noise[2] * 0.05 + noise[4] * 0.10, noise[3] * 0.03 + noise[5] * rng.uniform(0.03, 0.1)])
-    patches[1] += noise[0] * 0.05 + noise[1] * 0.03
+    patches[1] += noise[0] * 0.018 + noise[1] * 0.02
     amounts = np.tensordot(np.stack([blood, melanin]), paint.colour, 1) + patches
     return amounts[0][..., None] * BLOOD + amounts[1][..., None] * MELANIN
 
@@ -251,14 +251,14 @@ def paint_beard(
     kind = rng.choice(["shaven", "stubble", "full", "goatee", "moustache"], p=[0.45, 0.25, 0.16, 0.08, 0.06])
     density = {"shaven": (0.03, 0.14), "stubble": (0.2, 0.5)}.get(str(kind), (0.65, 0.92))
     amount = float(rng.uniform(*density))
-    x, y, _ = np.moveaxis(load_atlas().position, -1, 0)
+    x = load_atlas().position[..., 0]
     area = np.maximum(paint.beard, paint.moustache)
     if kind == "goatee":
         area = np.maximum(paint.moustache, paint.beard * smoothstep(0.36, 0.28, np.abs(x)))
     elif kind == "moustache":
         area = paint.moustache
     # The edge of a beard is ragged: noise shifts where it thins out.
-    ragged = smoothstep(0.12, 0.75, area + 0.12 * noise[2] * (area > 0.02))
+    ragged = smoothstep(0.1, 0.85, area + 0.07 * noise[2] * (area > 0.02))
     colour = np.minimum(np.minimum(hair_colour * 0.75, 0.12) / tone, 0.5)
-    cover(relative, ragged * amount * (1 + 0.16 * noise[0]), colour)
+    cover(relative, ragged * amount * (1 + 0.08 * noise[0]), colour)
     return amount if kind == "full" else 0.3 * amount

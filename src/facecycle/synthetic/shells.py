@@ -1,0 +1,112 @@
+"""Short and curly hair: layers over the scalp, each a little further out and a little thinner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from facecycle.synthetic.assets import load_assets
+from facecycle.synthetic.atlas import smoothstep
+from facecycle.synthetic.hairline import Hairline
+from facecycle.synthetic.kernels import vertex_normals
+from facecycle.synthetic.mesh import HAIR, Mesh
+from facecycle.synthetic.shape import Body
+from facecycle.synthetic.strands import CURLY, LAYERS, STRAIGHT, in_slot
+
+
+@dataclass(frozen=True)
+class Shell:
+    """How a shell stands off the scalp, in decimetres.
+
+    Attributes:
+        top, sides, front: height on the crown, at the sides and above the forehead.
+        lumps: relative unevenness; grain: waves per decimetre of it.
+        sweep: how far the hair leans: x, y, z.
+        curly: which strands.
+        layers: how many; 1 is a closed cap.
+    """
+
+    top: float
+    sides: float
+    front: float
+    lumps: float = 0.25
+    grain: float = 3.0
+    sweep: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    curly: bool = False
+    layers: int = LAYERS
+
+
+@lru_cache(maxsize=1)
+def scalp() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The part of the skin that can carry hair, each triangle split in four: corner pairs, triangles, base points.
+
+    A vertex lies half way between its two control vertices, which are the same for the old corners.
+    """
+    assets = load_assets()
+    triangles = assets.triangles["skin"]
+    low = Hairline(rise=-0.08, temples=0.0, peak=0.05, thin=0.0)
+    ears = assets.masks["ears"] > 0.35
+    able = (low.above(*assets.vertices.T) > -0.05) & (assets.vertices[:, 1] > 6.4) & ~ears
+    triangles = triangles[able[triangles].all(1)]
+    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1)
+    corners = np.unique(triangles)
+    pairs, which = np.unique(edges, axis=0, return_inverse=True)
+    pairs = np.concatenate([np.stack([corners, corners], 1), pairs])
+    a, b, c = np.searchsorted(corners, triangles).T
+    ab, bc, ca = which.reshape(3, -1) + len(corners)
+    split = [np.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
+    return pairs, np.concatenate(split).astype(np.int32), assets.vertices[pairs].mean(1)
+
+
+def rounded_scalp(body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """Points and normals of the split scalp, bulged between old corners (Phong tessellation, Boubekeur 2008)."""
+    assets = load_assets()
+    pairs, triangles, _ = scalp()
+    normals = vertex_normals(body.vertices, assets.triangles["skin"])
+    a, b = body.vertices[pairs[:, 0]], body.vertices[pairs[:, 1]]
+    na, nb = normals[pairs[:, 0]], normals[pairs[:, 1]]
+    middle = (a + b) / 2
+    bulge = [((q - middle) * n).sum(1, keepdims=True) * n for q, n in ((a, na), (b, nb))]
+    points = middle + 0.375 * (bulge[0] + bulge[1])
+    return points.astype(np.float32), vertex_normals(points.astype(np.float32), triangles)
+
+
+def build_shell(
+    rng: np.random.Generator, body: Body, hairline: Hairline, shell: Shell, colour: np.ndarray
+) -> list[Mesh]:
+    """The layers of a shell as meshes."""
+    pairs, triangles, base = scalp()
+    points, normals = rounded_scalp(body)
+    x, y, z = base.T
+    above = hairline.above(x, y, z)
+    grown = smoothstep(0.0, 0.22, above) * hairline.density(x, y, z)
+    up = smoothstep(7.5, 8.25, y)
+    front = smoothstep(0.7, 1.2, z) * smoothstep(7.7, 8.0, y)
+    height = shell.sides * (1 - up) + shell.top * up
+    height = (height * (1 - front) + shell.front * front) * np.sqrt(grown)
+    waves = rng.normal(0, shell.grain, (8, 3))
+    lumps = np.sin(base @ waves.T + rng.uniform(0, 2 * np.pi, 8)).mean(1)
+    height = height * (1 + shell.lumps * 2 * lumps) * body.scale
+    lean = np.array(shell.sweep) * smoothstep(0.02, 0.3, height)[:, None]
+    direction = normals + lean
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    down = np.array([0.0, -1.0, 0.0]) + lean - np.array([0, 0, 0.6]) * up[:, None]
+    tangents = down - normals * (down * normals).sum(1, keepdims=True)
+    tangents /= np.linalg.norm(tangents, axis=1, keepdims=True) + 1e-6
+    turn = np.arctan2(x, z - 0.45) / (2 * np.pi) + 0.5
+    uv = np.stack([turn, np.clip((8.6 - y) / 2.3, 0, 1)], 1)
+    keep = triangles[(grown[triangles] > 0.02).all(1)]
+    meshes = []
+    for layer in range(shell.layers):
+        t = (layer + 0.4) / max(shell.layers - 0.6, 1)
+        rest = points + direction * (height * t + 0.008 * body.scale)[:, None]
+        slot = (CURLY if shell.curly else STRAIGHT) + layer
+        meshes.append(
+            Mesh.build(
+                rest, keep, HAIR, tint=colour * (0.7 + 0.3 * t), normals=direction, tangents=tangents,
+                follow=load_assets().follow[pairs[:, 0]], uv=in_slot(uv, slot), gloss=0.03,
+            )
+        )  # fmt: skip
+    return meshes

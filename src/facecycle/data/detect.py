@@ -9,12 +9,12 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from facecycle.data.crop import Crop, fit_crop
+from facecycle.data.crop import Crop, cut, fit_crop
 from facecycle.data.files import write_atomic
 from facecycle.errors import FaceCycleError
 
@@ -62,6 +62,7 @@ class Face:
         return fit_crop(self.landmarks)
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Finds the faces of a picture."""
 
@@ -108,16 +109,22 @@ class WholePicture:
 
 
 class YuNet:
-    """YuNet through OpenCV: five landmarks, about 9 ms for a square of 400 pixels on one core.
+    """YuNet through OpenCV, in two steps: search the reduced picture, then look at each face close up.
 
-    The picture is reduced so that the smallest wanted face spans `FACE` pixels, within `SIDES`. Below that the search
-    misses faces; above, it costs more and starts to miss faces that fill the picture.
+    The picture is reduced so that the smallest wanted face spans `FACE` pixels, within `SIDES`; a larger one costs
+    more, and faces that fill it are missed. The landmarks found there depend on the scale and shake by some per cent,
+    and the crop with them. So each face is drawn again at the one size `CLOSE_UP`, and its landmarks are the mean of
+    what is found in that and in its mirror image: under small shifts of a picture the crop's centre then moves by
+    0.2 pixels of 64 instead of 0.5, and its side by 1.0 % instead of 2.4 % (standard deviations, London set).
     """
 
     FACE = 16
-    SIDES = (400, 1280)
+    SIDES = (320, 1280)
     MIN_SCORE = 0.6
     OVERLAP = 0.3
+    CLOSE_UP = 192
+    CLOSE_UP_SIDE = 2.0  # of the square looked at, in units of the box's longer side
+    MIRRORED = (1, 0, 2, 4, 3)  # landmarks change sides
 
     def __init__(self, weights: str | None = None, min_face: float = 32) -> None:
         try:
@@ -127,7 +134,10 @@ class YuNet:
         self._cv2, self.min_face = cv2, min_face
         file = find_yunet(weights)
         try:
-            self._net = cv2.FaceDetectorYN.create(str(file), "", (320, 320), self.MIN_SCORE, self.OVERLAP, 100)
+            self._search, self._close_up = (
+                cv2.FaceDetectorYN.create(str(file), "", (side, side), score, self.OVERLAP, 100)
+                for side, score in ((self.SIDES[0], self.MIN_SCORE), (self.CLOSE_UP, self.MIN_SCORE / 2))
+            )
         except cv2.error:
             raise FaceCycleError(f"{file}: no YuNet weights; give the file {YUNET}") from None
 
@@ -138,14 +148,36 @@ class YuNet:
         scale = side / max(height, width)
         shape = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(picture, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        self._net.setInputSize(shape)
-        _, found = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        self._search.setInputSize(shape)
         back = np.array([width / shape[0], height / shape[1]])
         faces = []
-        for row in found if found is not None else ():
-            row = row.astype(np.float64)
-            faces.append(Face(row[:4] * np.tile(back, 2), row[4:14].reshape(5, 2) * back, float(row[14])))
+        for row in self._rows(self._search, small):
+            face = Face(row[:4] * np.tile(back, 2), row[4:14].reshape(5, 2) * back, float(row[14]))
+            faces.append(self._look_closer(picture, face) if face.size >= self.min_face else face)
         return faces
+
+    def _look_closer(self, picture: UInt8[np.ndarray, "h w 3"], face: Face) -> Face:
+        x, y = face.centre
+        square = Crop(float(x), float(y), float(face.box[2:].max()) * self.CLOSE_UP_SIDE)
+        view = cut(picture, square, self.CLOSE_UP)
+        found = []
+        for mirrored in (False, True):
+            for row in self._rows(self._close_up, np.ascontiguousarray(view[:, ::-1]) if mirrored else view):
+                points = row[4:14].reshape(5, 2)
+                if mirrored:
+                    points = points[list(self.MIRRORED)] * [-1, 1] + [self.CLOSE_UP, 0]
+                # Neighbours may be in sight too: the face meant has its middle in the middle.
+                if np.abs(points.mean(axis=0) / self.CLOSE_UP - 0.5).max() < 0.125:
+                    found.append(points)
+                    break
+        if not found:
+            return face
+        return Face(face.box, square.to_picture(np.mean(found, axis=0), self.CLOSE_UP), face.score)
+
+    def _rows(self, net: Any, picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "n 15"]:
+        """Box, landmarks and score of each face, best first."""
+        _, found = net.detect(self._cv2.cvtColor(picture, self._cv2.COLOR_RGB2BGR))
+        return np.empty((0, 15)) if found is None else found.astype(np.float64)
 
 
 DETECTORS: dict[str, Callable[[str | None, float], Detector]] = {"yunet": YuNet, "none": WholePicture}

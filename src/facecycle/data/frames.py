@@ -207,7 +207,7 @@ class _Tracks:
 
     def __contains__(self, number: int) -> bool:
         at = int(np.searchsorted(self.numbers, number))
-        return at < len(self.numbers) and self.numbers[at] == number
+        return at < len(self.numbers) and int(self.numbers[at]) == number
 
     def box(self, number: int, width: int, height: int) -> Float[np.ndarray, " 4"] | None:
         """The box in a picture of this size; None if the boxes do not fit into it."""

@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facecycle.data.clips import CropOptions
 from facecycle.data.detect import build_detector
-from facecycle.data.extract import CropOptions, extract_source
+from facecycle.data.extract import extract_source
 from facecycle.data.faceset import finish_faceset, shard_is_written, write_faceset
 from facecycle.data.shards import Row, ShardWriter, shard_file
 from facecycle.data.sources import Source, find_sources

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -128,7 +129,8 @@ class ShardWriter:
             if kind is None:
                 self._finish()
         finally:
-            self._tar.close()
+            with suppress(OSError):  # on a full disk closing fails as well; what it would have written is not trusted
+                self._tar.close()
 
     def _append(self, name: str, data: bytes) -> int:
         """Add a member to the tar; returns where its bytes begin."""

@@ -6,13 +6,15 @@ whatever is ambiguous ends all tracks involved, and what follows are new ones.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from facecycle.data.detect import Face
-
 SAME = 0.3  # overlap (intersection over union) from which two boxes are one face
 NEAR = 0.1  # overlap from which a box might be that of another face
+LOOK_CHANGE = 35.0  # mean absolute difference of two crops, of 255, from which they are two people's
+LOOK_ALIKE = 0.5  # correlation of two crops below which they are two people's
 HISTOGRAM_CHANGE = 0.4  # share of the pixels whose colour (of 64) is another one after a cut
 PIXEL_CHANGE = 40.0  # mean absolute difference after a cut, of 255
 
@@ -26,6 +28,21 @@ def overlaps(a: Float[np.ndarray, "n 4"], b: Float[np.ndarray, "m 4"]) -> Float[
     return shared / np.maximum(union, 1e-9)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A face of a frame as far as tracking needs it: its box (x, y, width, height) and its crop in small."""
+
+    box: Float[np.ndarray, " 4"]
+    look: Float[np.ndarray, "s s 3"]
+
+    def resembles(self, other: Seen) -> bool:
+        """Whether both could be one person a moment apart: a cut between two faces in one place shows here."""
+        if np.abs(self.look - other.look).mean() > LOOK_CHANGE:
+            return False
+        a, b = (seen.look.mean(axis=2) - seen.look.mean() for seen in (self, other))
+        return bool((a * b).sum() >= LOOK_ALIKE * np.sqrt((a * a).sum() * (b * b).sum()))
+
+
 class Tracker:
     """Gives each face the number of its track.
 
@@ -35,16 +52,15 @@ class Tracker:
 
     def __init__(self, max_gap: float) -> None:
         self.max_gap = max_gap
-        self._boxes: dict[int, np.ndarray] = {}  # of the open tracks
-        self._seen: dict[int, float] = {}
+        self._last: dict[int, tuple[float, Seen]] = {}  # of the open tracks: when and what was seen last
         self._count = 0
 
     @property
     def open(self) -> list[int]:
         """The tracks that may go on."""
-        return list(self._boxes)
+        return list(self._last)
 
-    def update(self, time: float, faces: list[Face], cut: bool) -> list[int]:
+    def update(self, time: float, faces: list[Seen], cut: bool) -> list[int]:
         """The track of each face of the frame at ``time``, in the order of ``faces``.
 
         Args:
@@ -52,25 +68,22 @@ class Tracker:
             faces: all faces of the frame.
             cut: whether a new scene begins with it.
         """
-        tracks = [track for track in self._boxes if not cut and time - self._seen[track] <= self.max_gap]
-        numbers: list[int] = []
-        went_on = {}
-        if tracks and faces:
-            table = overlaps(np.stack([self._boxes[track] for track in tracks]), np.stack([face.box for face in faces]))
-            went_on = _links(table)
-        for index, _ in enumerate(faces):
-            if index in went_on:
-                numbers.append(tracks[went_on[index]])
-            else:
-                numbers.append(self._count)
-                self._count += 1
-        # A track that was near a face without getting it is over; one that saw nothing near it may wait.
-        waiting = {}
-        if tracks:
-            quiet = table.max(axis=1) < NEAR if faces else np.ones(len(tracks), bool)
-            waiting = {track: self._boxes[track] for track, still in zip(tracks, quiet, strict=True) if still}
-        self._boxes = waiting | {track: face.box for track, face in zip(numbers, faces, strict=True)}
-        self._seen = {track: self._seen[track] for track in waiting} | dict.fromkeys(numbers, time)
+        last = {} if cut else {n: (t, seen) for n, (t, seen) in self._last.items() if time - t <= self.max_gap}
+        tracks = list(last)
+        boxes = [
+            np.array([seen.box for seen in group]).reshape(-1, 4) for group in ([s for _, s in last.values()], faces)
+        ]
+        table = overlaps(*boxes)
+        links = _links(table)
+        numbers = []
+        for index, face in enumerate(faces):
+            track = tracks[links[index]] if index in links else None
+            if track is None or not face.resembles(last[track][1]):
+                track, self._count = self._count, self._count + 1
+            numbers.append(track)
+        # A track that saw nothing near it may wait; one that was near a face without getting it is over.
+        self._last = {track: last[track] for track, row in zip(tracks, table, strict=True) if (row < NEAR).all()}
+        self._last |= {track: (time, face) for track, face in zip(numbers, faces, strict=True)}
         return numbers
 
 
@@ -103,4 +116,6 @@ class SceneChange:
         other, self._colours = np.abs(colours - self._colours).sum() / 2, colours
         if before is None:
             return False
-        return bool(other > HISTOGRAM_CHANGE or np.abs(pixels - before).mean() > PIXEL_CHANGE)
+        change = np.abs(pixels - before).mean() / PIXEL_CHANGE
+        # A slight change of light can move a plain wall into another bin.
+        return bool(change > 1 or (other > HISTOGRAM_CHANGE and change > 1 / 3))

@@ -1,0 +1,125 @@
+"""Frames of videos and picture folders, whole and damaged."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facecycle.data.frames import Frame, ReadLog, read_frames
+from facecycle.data.sources import Source
+
+from .media import CODECS, blobs, write_sound, write_video
+
+
+def read(path: Path, fps: float = 0, **more) -> tuple[list[Frame], ReadLog]:
+    log = ReadLog()
+    return list(read_frames(Source("s", "p", (str(path),), video=True, **more), fps, log)), log
+
+
+@pytest.mark.parametrize("suffix", sorted(CODECS))
+def test_every_container_gives_its_frames_in_order(tmp_path: Path, suffix: str) -> None:
+    pictures = blobs(30)
+    frames, log = read(write_video(tmp_path / f"clip{suffix}", pictures))
+    assert log == ReadLog()
+    assert [frame.number for frame in frames] == list(range(30))
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(30) / 25, atol=0.002)
+    assert all(np.abs(f.picture.astype(int) - p).mean() < 25 for f, p in zip(frames, pictures, strict=True))
+
+
+def test_frames_are_picked_by_time_at_a_steady_and_at_a_variable_rate(tmp_path: Path) -> None:
+    frames, _ = read(write_video(tmp_path / "steady.mp4", blobs(50)), fps=5)
+    assert [frame.number for frame in frames] == list(range(0, 50, 5))
+    times = [0, 0.01, 0.02, 0.21, 0.22, 0.9, 0.95, 1.0, 1.3]
+    frames, _ = read(write_video(tmp_path / "variable.mkv", blobs(len(times)), times=times), fps=5)
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.21, 0.9, 1.0, 1.3], abs=0.002)
+
+
+def test_a_turned_telephone_video_is_upright(tmp_path: Path) -> None:
+    """The matrix that telephones write into an mp4 says: turn by 90 degrees clockwise to show."""
+    file = write_video(tmp_path / "turned.mp4", blobs(5))
+    straight = read(file)[0][0].picture
+    data = bytearray(file.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 4 + 20 + 16
+    one = 0x10000
+    for k, value in enumerate((0, one, 0, -one, 0, 0, 64 * one, 0, 0x40000000)):
+        data[matrix + 4 * k : matrix + 4 * k + 4] = value.to_bytes(4, "big", signed=True)
+    file.write_bytes(data)
+    np.testing.assert_array_equal(read(file)[0][0].picture, np.rot90(straight, -1))
+
+
+def cut_file(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.mkv", {}), ("b.mp4", {"movflags": "faststart"}), ("c.webm", {})])
+def test_a_cut_file_gives_what_came_before_the_cut(tmp_path: Path, name: str, options: dict) -> None:
+    noise = np.random.Generator(np.random.Philox(0)).integers(0, 255, (100, 64, 96, 3), np.uint8)
+    file = write_video(tmp_path / name, list(noise), options=options)
+    frames, log = read(cut_file(file, 0.5))
+    assert 20 < len(frames) < 80
+    assert log.problem
+    assert "cut short" in log.problem or "damaged" in log.problem
+
+
+def test_damage_within_a_file_costs_only_what_it_hits(tmp_path: Path) -> None:
+    file = write_video(tmp_path / "a.avi", blobs(60))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+    file.write_bytes(data)
+    frames, _ = read(file)
+    assert len(frames) > 20
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), "cannot be opened"),
+        (lambda path: path.write_text("this is a letter" * 100), "cannot be opened"),
+        (lambda path: cut_file(write_video(path, blobs(99)), 0.3), "cannot be opened"),  # the index was at its end
+        (write_sound, "no pictures in it, sound only"),
+        (lambda path: write_video(path.with_suffix(".mkv"), blobs(1)).rename(path), ""),  # content decides
+    ],
+)
+def test_what_is_no_video_says_so(tmp_path: Path, make, reason: str) -> None:
+    make(tmp_path / "a.mp4")
+    frames, log = read(tmp_path / "a.mp4")
+    assert len(frames) == (0 if reason else 1)
+    assert reason in (log.problem or "")
+
+
+def test_a_video_of_no_frames_says_so(tmp_path: Path) -> None:
+    file = write_video(tmp_path / "a.mkv", blobs(3))
+    data = file.read_bytes()
+    cluster = data.index(bytes.fromhex("1f43b675"))  # where Matroska's pictures begin
+    file.write_bytes(data[:cluster])
+    frames, log = read(file)
+    assert frames == []
+    assert log.problem
+
+
+@pytest.mark.parametrize("rows", ["{} 0.25 0.5 0.1 0.2", "{} 24 32 9.6 12.8"])
+def test_a_track_file_says_where_the_face_is(tmp_path: Path, rows: str) -> None:
+    file = write_video(tmp_path / "00001.mp4", blobs(10))
+    header = "Identity : \tid10001\nOffset : \t3\n\nFRAME \tX \tY \tW \tH\n"
+    (tmp_path / "00001.txt").write_text(header + "\n".join(rows.format(f"{n:06d}") for n in range(103, 108)))
+    # The video was cut to the track: its first frame is the track's first.
+    frames, log = read(file, tracks=str(tmp_path / "00001.txt"))
+    assert [frame.number for frame in frames] == list(range(5))
+    assert log.off_track == 5
+    box = frames[0].box
+    assert box is not None
+    np.testing.assert_allclose(box, [24, 32, 9.6, 12.8])
+    # In a video that holds the numbered frames, the numbers are its own.
+    (tmp_path / "00001.txt").write_text(header + "\n".join(rows.format(f"{n:06d}") for n in range(3, 8)))
+    frames, _ = read(file, tracks=str(tmp_path / "00001.txt"))
+    assert [frame.number for frame in frames] == list(range(3, 8))
+
+
+def test_a_track_file_of_another_picture_size_is_not_used(tmp_path: Path) -> None:
+    file = write_video(tmp_path / "00001.mp4", blobs(4))
+    (tmp_path / "00001.txt").write_text("\n".join(f"{n} 600 300 200 200" for n in range(4)))
+    frames, log = read(file, tracks=str(tmp_path / "00001.txt"))
+    assert [frame.box for frame in frames] == [None] * 4
+    assert "another picture size" in (log.note or "")

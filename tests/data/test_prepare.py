@@ -1,0 +1,317 @@
+"""prepare and inspect, on real files: what goes in comes out, whatever happens on the way."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from facecycle.cli import app, commands  # noqa: F401  (registers the commands)
+from facecycle.data.clips import CropOptions
+from facecycle.data.faceset import FaceSet
+from facecycle.data.inspect import contact_sheet, inspect
+from facecycle.data.prepare import plan_shards, prepare
+from facecycle.data.sources import Source
+from facecycle.errors import FaceCycleError
+
+from .media import blobs, needs_real_faces, portrait, scene, walk, write_sound, write_video
+
+WHOLE = CropOptions(detector="none", min_face=8, min_change=0, fps=0)
+
+
+def content(root: Path) -> dict[str, str]:
+    """What must not depend on how the work was done: everything but how long it took."""
+    files = [*root.glob("shards/*.tar"), *root.glob("shards/*.npz"), root / "manifest.npz", root / "faceset.json"]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def colours(root: Path, people: int = 20, photos: int = 3) -> Path:
+    """Photos that need no detector: ``person/photo.png``."""
+    for person in range(people):
+        folder = root / f"p{person:02d}"
+        folder.mkdir(parents=True)
+        for photo in range(photos):
+            picture = np.random.Generator(np.random.Philox([person, photo])).integers(0, 255, (9, 9, 3), np.uint8)
+            Image.fromarray(picture).resize((70, 70), Image.Resampling.BICUBIC).save(folder / f"{photo}.png")
+    return root
+
+
+@needs_real_faces
+def test_a_video_becomes_a_clip_of_well_placed_faces(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "ann.mp4", walk(100))
+    report = prepare([video], tmp_path / "set", CropOptions(min_change=0), licence="CC BY 4.0", workers=1)
+    faces = FaceSet.open(tmp_path / "set")
+    assert report.statuses == {"ok": 1}
+    assert report.count("frames") == 20
+    assert faces.people() == ["ann"]
+    assert len(faces) == 20
+    assert len(faces.clips()) == 1
+    columns = faces.columns
+    np.testing.assert_allclose(np.diff(columns["time"]), 0.2, atol=1e-3)
+    # The head moves by 120 pixels; in the crop, the landmarks stay where they are.
+    scale = 64 / columns["crop"][:, 2]
+    placed = (columns["landmarks"] - columns["crop"][:, None, :2]) * scale[:, None, None] + 32
+    assert columns["crop"][:, 0].std() > 50
+    assert placed.std(axis=0).max() < 2
+    assert (columns["sharpness"] > 0).all()
+    assert faces.licence == "CC BY 4.0"
+
+
+@needs_real_faces
+def test_scene_changes_and_crossing_people_make_other_clips(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_video(tmp_path / "in/cut.mp4", walk(50, person=0) + walk(50, person=1, shade=220))
+    crossing = [scene([(2, 4 * k, 30), (4, 440 - 4 * k, 30)]) for k in range(110)]
+    write_video(tmp_path / "in/crossing.mkv", crossing)
+    prepare([tmp_path / "in"], tmp_path / "set", CropOptions(min_change=0), workers=1)
+    faces = FaceSet.open(tmp_path / "set")
+    clips = {name: [c for c in faces.clips() if faces.columns["person"][c[0]] == name] for name in faces.people()}
+    assert len(clips["cut"]) == 2
+    assert len(clips["crossing"]) >= 3
+    # The head that moves to the right and the one that moves to the left share no clip.
+    for clip in clips["crossing"]:
+        step = np.diff(faces.columns["crop"][clip, 0])
+        assert (step > -8).all() or (step < 8).all()
+
+
+@needs_real_faces
+def test_voxceleb_takes_the_speaker_of_its_track_file(tmp_path: Path) -> None:
+    folder = tmp_path / "in/id10001/Xy"
+    folder.mkdir(parents=True)
+    write_video(folder / "00001.mp4", [scene([(0, 20, 30), (1, 400 + k, 30)]) for k in range(50)])
+    (folder / "00001.txt").write_text("FRAME X Y W H\n" + "\n".join(f"{k:06d} 420 80 160 200" for k in range(50)))
+    prepare([tmp_path / "in"], tmp_path / "set", workers=1)
+    faces = FaceSet.open(tmp_path / "set")
+    assert faces.people() == ["id10001"]
+    assert (faces.columns["crop"][:, 0] > 400).all()
+
+
+def test_every_bad_source_is_counted_with_its_reason(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    root.mkdir()
+    write_video(root / "good.mp4", blobs(20))
+    noise = np.random.Generator(np.random.Philox(1)).integers(0, 99, (60, 64, 96, 3))
+    cut = write_video(root / "cut.mkv", list((noise + np.arange(96)[:, None]).astype(np.uint8)))
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    write_sound(root / "sound.mp4")
+    (root / "empty.avi").write_bytes(b"")
+    (root / "letter.mov").write_text("Dear Sir" * 50)
+    report = prepare([root], tmp_path / "set", WHOLE, workers=1)
+    rows = {row["name"].split("/")[1]: row for row in report.sources}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "good.mp4": "ok",
+        "cut.mkv": "partial",
+        "sound.mp4": "failed",
+        "empty.avi": "failed",
+        "letter.mov": "failed",
+    }
+    assert all(row["reason"] for name, row in rows.items() if name != "good.mp4")
+    assert rows["cut.mkv"]["kept"] > 0
+    assert len(FaceSet.open(tmp_path / "set")) == report.count("kept")
+    written = [json.loads(line) for line in (tmp_path / "set/sources.jsonl").read_text().splitlines()]
+    assert written == report.sources
+
+
+def test_a_video_without_faces_is_empty_not_failed(tmp_path: Path) -> None:
+    report = prepare([write_video(tmp_path / "a.mp4", blobs(20))], tmp_path / "set", workers=1)
+    (row,) = report.sources
+    assert (row["status"], row["kept"], row["dropped"]) == ("empty", 0, {"no face": 4})
+    with pytest.raises(FaceCycleError, match="holds no faces"):
+        FaceSet.open(tmp_path / "set")
+
+
+def test_a_bad_photo_costs_only_itself(tmp_path: Path) -> None:
+    root = colours(tmp_path / "in", people=2)
+    (root / "p00/1.png").write_bytes(b"")
+    report = prepare([root], tmp_path / "set", WHOLE, workers=1)
+    assert [(row["status"], row["kept"]) for row in report.sources] == [("partial", 2), ("ok", 3)]
+    assert "1.png: no picture" in report.sources[0]["reason"]
+    assert report.dropped == {"unreadable": 1}
+
+
+def test_duplicates_are_dropped_and_long_clips_thinned_evenly(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.arange(96)[None, :, None], (64, 96, 3))
+    file = write_video(tmp_path / "a.mp4", [(ramp + 3 * (k // 2)).astype(np.uint8) for k in range(100)])
+    options = CropOptions(detector="none", min_face=8, fps=0, max_frames=16)
+    report = prepare([file], tmp_path / "set", options, workers=1)
+    faces = FaceSet.open(tmp_path / "set")
+    assert report.dropped["duplicate"] >= 50
+    assert len(faces.clips()) == 1
+    assert 8 < len(faces) <= 16
+    steps = np.diff(faces.columns["frame"])
+    assert steps.max() <= 2 * steps.min()
+
+
+def test_the_face_set_does_not_depend_on_the_workers(tmp_path: Path) -> None:
+    root = colours(tmp_path / "in")
+    prepare([root], tmp_path / "one", WHOLE, workers=1)
+    prepare([root], tmp_path / "two", WHOLE, workers=2)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    assert len(FaceSet.open(tmp_path / "two")) == 60
+
+
+def test_a_finished_set_is_left_alone_and_other_options_are_refused(tmp_path: Path) -> None:
+    root = colours(tmp_path / "in", people=3)
+    first = prepare([root], tmp_path / "set", WHOLE, workers=1)
+    stamps = {file: file.stat().st_mtime_ns for file in (tmp_path / "set").rglob("*.*") if file.name != ".lock"}
+    again = prepare([root], tmp_path / "set", WHOLE, workers=1)
+    stamps_after = {file: file.stat().st_mtime_ns for file in stamps if file.name != "faceset.json"}
+    assert again == first
+    assert stamps_after.items() <= stamps.items()
+    with pytest.raises(FaceCycleError, match="begun with size=64, asked for 128"):
+        prepare([root], tmp_path / "set", CropOptions(size=128, detector="none", min_face=8, min_change=0, fps=0))
+    colours(root / "more", people=1)
+    with pytest.raises(FaceCycleError, match="begun with sources="):
+        prepare([root], tmp_path / "set", WHOLE)
+
+
+PREPARE = """
+import sys, time
+from pathlib import Path
+from facecycle.data import clips
+from facecycle.data.prepare import prepare
+plain = clips.encode
+def slow(picture, quality):
+    time.sleep(0.02)  # so that there is a moment to be killed in
+    return plain(picture, quality)
+clips.encode = slow
+options = clips.CropOptions(detector="none", min_face=8, min_change=0, fps=0)
+prepare([Path(sys.argv[1])], Path(sys.argv[2]), options, workers=1)
+"""
+
+
+def test_kill_at_any_moment_loses_nothing_finished(tmp_path: Path) -> None:
+    root, out = colours(tmp_path / "in", people=40), tmp_path / "killed"
+    done = 0
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", PREPARE, str(root), str(out)])
+        before, deadline = done, time.monotonic() + 60
+        while done < before + 7 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+            finished = sum(len(file.read_text().splitlines()) for file in out.glob("shards/*.jsonl"))
+            begun = sum(file.read_bytes().count(b"\n") for file in out.glob("shards/*.journal"))
+            done = max(done, finished + begun)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with pytest.raises(FaceCycleError, match="not finished"):
+            FaceSet.open(out)
+    resumed: list[int] = []
+    prepare(
+        [root],
+        out,
+        WHOLE,
+        workers=1,
+        tell=lambda what, value: resumed.append(len(value)) if what == "resumed" else None,
+    )
+    assert sum(resumed) >= 28
+    prepare([root], tmp_path / "whole", WHOLE, workers=1)
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
+    root, out = colours(tmp_path / "in", people=60), tmp_path / "set"
+    script = "if __name__ == '__main__':\n" + "\n".join(
+        f"    {line}" for line in PREPARE.replace("workers=1", "workers=2").splitlines()
+    )
+    (tmp_path / "run.py").write_text(script)
+    process = subprocess.Popen([sys.executable, str(tmp_path / "run.py"), str(root), str(out)])
+    deadline = time.monotonic() + 60
+    while not list(out.glob("shards/*.journal")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    report = prepare([root], out, WHOLE, workers=2)
+    assert report.count("kept") == 180
+    prepare([root], tmp_path / "whole", WHOLE, workers=1)
+    assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A disk of 200 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named_and_the_work_goes_on_with_more_space(tmp_path: Path, small_disk: Path) -> None:
+    root, out = colours(tmp_path / "in", people=40), small_disk / "set"
+    with pytest.raises(FaceCycleError, match=r"the disk is full; free some space and run the same command again"):
+        prepare([root], out, WHOLE, workers=1)
+    with pytest.raises(FaceCycleError, match="not finished"):
+        FaceSet.open(out)
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    prepare([root], out, WHOLE, workers=1)
+    prepare([root], tmp_path / "whole", WHOLE, workers=1)
+    assert content(out) == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("size", 32), ("size", 512), ("margin", -0.1), ("fps", -1), ("quality", 10), ("max_frames", 1), ("min_face", 0)],
+)
+def test_options_out_of_range_are_refused(tmp_path: Path, option: str, value: float) -> None:
+    with pytest.raises(FaceCycleError, match=rf"{option}={value}: must lie between"):
+        prepare([tmp_path], tmp_path / "set", CropOptions(**{option: value}))
+
+
+def test_two_writers_of_one_set_are_refused(tmp_path: Path) -> None:
+    root, out = colours(tmp_path / "in", people=2), tmp_path / "set"
+
+    def second(what: str, value: object) -> None:
+        if what == "source":
+            prepare([root], out, WHOLE, workers=1)
+
+    with pytest.raises(FaceCycleError, match="another process is writing it"):
+        prepare([root], out, WHOLE, workers=1, tell=second)
+
+
+def test_shards_hold_neighbours_and_about_as_much_each(tmp_path: Path) -> None:
+    sources = [Source(f"s{k}", "p", ("x",) * (1 + k % 7)) for k in range(3000)]
+    plan = plan_shards(sources)
+    assert [k for part in plan for k in range(part.start, part.stop)] == list(range(3000))
+    sizes = [sum(len(source.files) + 1 for source in sources[part]) for part in plan]
+    assert max(sizes) < 1.2 * min(sizes)
+    assert len(plan_shards([sources[0]] * 5)) == 5
+
+
+@needs_real_faces
+def test_commands_prepare_and_inspect(tmp_path: Path) -> None:
+    for person in range(3):
+        (tmp_path / f"in/p{person}").mkdir(parents=True)
+        for smiling in (False, True):
+            portrait(person, smiling).save(tmp_path / f"in/p{person}/{smiling}.jpg")
+    (tmp_path / "in/p2/False.jpg").write_bytes(b"junk")
+    run = CliRunner().invoke(app, ["prepare", str(tmp_path / "in"), str(tmp_path / "set"), "--workers", "1"])
+    assert run.exit_code == 0, run.output
+    assert "layout photos" in run.output
+    assert "5 faces in" in run.output.replace("\n", "")
+    assert "partial" in run.output
+    sheet = tmp_path / "sheet.png"
+    run = CliRunner().invoke(app, ["inspect", str(tmp_path / "set"), "--sheet", str(sheet)])
+    assert run.exit_code == 0, run.output
+    assert "1 partial" in run.output
+    with Image.open(sheet) as image:
+        assert image.size == (2 * 66 + 2, 3 * 66 + 2)
+
+
+def test_inspect_counts(tmp_path: Path) -> None:
+    prepare([colours(tmp_path / "in", people=30)], tmp_path / "set", WHOLE, workers=1)
+    report = inspect(tmp_path / "set")
+    assert (report.people, report.clips, report.frames, report.single_clips) == (30, 30, 90, 0)
+    assert report.clip_lengths == [3, 3, 3, 3, 3]
+    faces = FaceSet.open(tmp_path / "set")
+    assert contact_sheet(faces).shape == (16 * 66 + 2, 3 * 66 + 2, 3)
+    np.testing.assert_array_equal(contact_sheet(faces, margin=True)[2:82, 2:82], faces.image(0))

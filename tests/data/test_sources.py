@@ -1,0 +1,140 @@
+"""Folders as people have them, and what they are taken for."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from facecycle.data.sources import YTF_PATTERN, Source, find_sources
+from facecycle.errors import FaceCycleError
+
+
+def lay(root: Path, *names: str) -> Path:
+    for name in names:
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".jpg":
+            Image.new("RGB", (4, 4)).save(file)
+        else:
+            file.write_bytes(b"x")
+    return root
+
+
+def found(root: Path, **options) -> tuple[str, dict[str, Source]]:
+    result = find_sources([root], **options)
+    return result.layouts[str(root)], {source.name: source for source in result.sources}
+
+
+def names(source: Source) -> list[str]:
+    return [Path(file).name for file in source.files]
+
+
+def test_videos_are_named_by_their_first_folder_or_themselves(tmp_path: Path) -> None:
+    root = lay(tmp_path / "set", "a.mp4", "ann/x/1.MKV", "ann/2.webm", "notes.txt")
+    layout, sources = found(root)
+    assert layout == "videos"
+    assert {name: s.person for name, s in sources.items()} == {
+        "set/a.mp4": "a",
+        "set/ann/x/1.MKV": "ann",
+        "set/ann/2.webm": "ann",
+    }
+    assert find_sources([root]).ignored == 1
+
+
+@pytest.mark.parametrize("tracks", ["id10001/Xy/00001.txt", "txt/id10001/Xy/00001.txt"])
+def test_voxceleb_videos_with_and_without_track_files(tmp_path: Path, tracks: str) -> None:
+    tree = "mp4/" if tracks.startswith("txt") else ""
+    root = lay(tmp_path, f"{tree}id10001/Xy/00001.mp4", f"{tree}id10001/Xy/00002.mp4", tracks)
+    layout, sources = found(root)
+    first, second = sources.values()
+    assert layout == "voxceleb-videos"
+    assert (first.person, first.portrait, first.tracks) == ("id10001", True, str(root / tracks))
+    assert second.tracks is None
+
+
+def test_voxceleb_frames_have_times(tmp_path: Path) -> None:
+    root = lay(tmp_path, *(f"Ann_B/1.6/Xy/{n:07d}.jpg" for n in (1825, 1750, 1775)), "Bob/1.6/Zz/0000025.jpg")
+    layout, sources = found(root)
+    ann = sources[f"{root.name}/Ann_B/Xy"]
+    assert (layout, len(sources)) == ("voxceleb-frames", 2)
+    assert (ann.person, ann.numbers, ann.rate) == ("Ann_B", (1750, 1775, 1825), 25)
+
+
+def test_photos_by_person(tmp_path: Path) -> None:
+    layout, sources = found(lay(tmp_path / "lfw", "Ann_B/Ann_B_0001.jpg", "Ann_B/Ann_B_0002.jpg", "Bob/Bob_0001.jpg"))
+    assert layout == "photos"
+    assert {s.person: names(s) for s in sources.values()} == {
+        "Ann_B": ["Ann_B_0001.jpg", "Ann_B_0002.jpg"],
+        "Bob": ["Bob_0001.jpg"],
+    }
+    assert all(source.rate is None for source in sources.values())
+
+
+def test_ytf_frames_by_pattern_across_folders(tmp_path: Path) -> None:
+    root = lay(tmp_path, "training/Ann_B_10.jpg", "test/Ann_B_12.jpg", "training/Ann_B_20.jpg", "training/readme.jpg")
+    layout, sources = found(root, pattern=YTF_PATTERN)
+    assert layout == "pattern"
+    assert {s.name.split("/", 1)[1]: names(s) for s in sources.values()} == {
+        "Ann_B/1": ["Ann_B_10.jpg", "Ann_B_12.jpg"],
+        "Ann_B/2": ["Ann_B_20.jpg"],
+    }
+    assert find_sources([root], pattern=YTF_PATTERN).ignored == 1
+
+
+def test_a_flat_folder_is_single_pictures_unless_said_otherwise(tmp_path: Path) -> None:
+    root = lay(tmp_path / "shots", "f10.jpg", "f9.jpg")
+    layout, sources = found(root)
+    assert (layout, len(sources)) == ("singles", 2)
+    layout, sources = found(root, layout="clips", rate=25)
+    (clip,) = sources.values()
+    assert (names(clip), clip.numbers, clip.person) == (["f9.jpg", "f10.jpg"], (9, 10), "shots")
+
+
+def test_clips_are_folders_of_frames(tmp_path: Path) -> None:
+    _, sources = found(lay(tmp_path / "s", "ann/1/01.jpg", "ann/2/01.jpg", "ann/2/02.jpg"), layout="clips")
+    assert {name: (s.person, len(s.files)) for name, s in sources.items()} == {
+        "s/ann/1": ("ann", 1),
+        "s/ann/2": ("ann", 2),
+    }
+
+
+def test_single_files_and_folders_of_one_name(tmp_path: Path) -> None:
+    lay(tmp_path, "x/videos/a.mp4", "y/videos/a.mp4")
+    result = find_sources([tmp_path / "x/videos", tmp_path / "y/videos", tmp_path / "x/videos/a.mp4"])
+    assert len({source.name for source in result.sources}) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can take its own rights away")
+def test_an_unreadable_folder_is_a_source_that_failed(tmp_path: Path) -> None:
+    root = lay(tmp_path / "set", "open/a.mp4", "closed/b.mp4")
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o005:
+            folder.chmod(0o755)
+    (root / "closed").chmod(0o700)
+    os.seteuid(65534)
+    try:
+        _, sources = found(root)
+    finally:
+        os.seteuid(0)
+    assert sources["set/open/a.mp4"].problem is None
+    assert "Permission denied" in (sources["set/closed"].problem or "")
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "message"),
+    [
+        ([], {}, "no videos or pictures"),
+        (["notes.txt"], {}, "no videos or pictures"),
+        (["a.mp4", "b.jpg"], {}, "1 videos and 1 pictures"),
+        (["a.jpg"], {"layout": "films"}, "choose from auto, videos"),
+        (["a.jpg"], {"pattern": "(?P<person>"}, "pattern"),
+        (["a.jpg"], {"pattern": ".*"}, r"needs a group \(\?P<person>"),
+        (["a.jpg"], {"pattern": r"(?P<person>\d+)"}, "no videos or pictures that fit"),
+    ],
+)
+def test_what_does_not_fit_says_so(tmp_path: Path, files: list[str], options: dict, message: str) -> None:
+    with pytest.raises(FaceCycleError, match=message):
+        find_sources([lay(tmp_path / "set", *files, "sub/.hidden")], **options)
+    with pytest.raises(FaceCycleError, match="no such file"):
+        find_sources([tmp_path / "nowhere"])

@@ -123,6 +123,7 @@ class MotionLossConfig(Section):
     ssim: float = number(5.0, 0)
     symmetry: float = number(1.5, 0)
     warped_symmetry: float = number(0.5, 0)  # within symmetry: of W(I, F) beside the neutral face
+    drift: float = number(10.0, 0)  # of the average flow from none; not in the paper, see docs/method.md
     perceptual: float = number(0.01, 0)
 
 

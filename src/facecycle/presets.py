@@ -6,6 +6,7 @@ from facecycle.config import (
     AugmentConfig,
     DataConfig,
     ModelConfig,
+    MotionLossConfig,
     PerceptualConfig,
     RunConfig,
     StageConfig,
@@ -22,6 +23,7 @@ PAPER = RunConfig(
     identity=StageConfig(200_000, 16, "steps", (5e-5, 1e-4, 1e-5), (0.0, 0.05, 0.5), 0, 0.5, 0.9),
     augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05),
     data=DataConfig(workers=4),
+    motion_loss=MotionLossConfig(drift=0.0),
     train=TrainConfig(clip_gradient=0, ema=0.0),
 )
 
@@ -31,14 +33,14 @@ COMPACT = RunConfig(
         encoder_width=0.5,
         flow_width=0.5,
         generator_width=0.25,
-        generator_blocks=4,
+        generator_blocks=3,
         generator_paint=16,
         generator_noise=False,
         transfer_blocks=4,
     ),
     perceptual=PerceptualConfig("mobilenetv2", shrink=2),
-    motion=StageConfig(12_000, 16, "cosine", (5e-4,), (0.0,), 200, 0.9, 0.999),
-    identity=StageConfig(6_000, 16, "cosine", (5e-4,), (0.0,), 200, 0.9, 0.999),
+    motion=StageConfig(12_000, 16, "cosine", (3e-4,), (0.0,), 200, 0.9, 0.999),
+    identity=StageConfig(6_000, 16, "cosine", (3e-4,), (0.0,), 200, 0.9, 0.999),
     augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05, brightness=0.1, contrast=0.2, grey=0.1),
     train=TrainConfig(channels_last=True, validate_every=500, checkpoint_every=500),
 )

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from facecycle.cycles.motion import remove_motion
+from facecycle.cycles.motion import batch_mean, remove_motion
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import warp
@@ -52,11 +52,6 @@ def remove_identity(networks: Networks, neutral: Face, identity: Code) -> Face:
 def restore_identity(networks: Networks, mean_face: Float[Tensor, "#b 3 h w"], identity: Code) -> Face:
     """Re-identity: the neutral face of the person that ``identity`` describes."""
     return networks.identity_transfer.restore(mean_face, identity)
-
-
-def batch_mean(faces: Face) -> Float[Tensor, "1 3 h w"]:
-    """The average face of a batch in one process, ``1 3 h w``."""
-    return faces.mean(0, keepdim=True)
 
 
 def identity_cycle(networks: Networks, clips: Clip, average: Callable[[Tensor], Tensor] = batch_mean) -> IdentityCycle:

@@ -6,9 +6,11 @@ neutral face of the *other* frame and its own motion. Whatever differs between t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.model.flow import FlowPair
@@ -41,6 +43,8 @@ class MotionCycle:
     """Dr = W(W(I, F)~, B): there with the other frame, back with this one"""
     neutral_to_face: Face
     """Sw = W(N~, B)"""
+    mean_flow: Float[Tensor, "1 2 h w"]
+    """The average of F over the batch"""
 
 
 def remove_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair, Face]:
@@ -55,13 +59,24 @@ def restore_motion(networks: Networks, neutral: Face, motion: Code) -> Face:
     return networks.face_generator(neutral, networks.flow_decoder(motion).to_face)
 
 
-def motion_cycle(networks: Networks, clips: Clip, noise: torch.Generator | None = None) -> MotionCycle:
+def batch_mean(x: Tensor) -> Tensor:
+    """The average over a batch in one process, ``1 ...``."""
+    return x.mean(0, keepdim=True)
+
+
+def motion_cycle(
+    networks: Networks,
+    clips: Clip,
+    noise: torch.Generator | None = None,
+    average: Callable[[Tensor], Tensor] = batch_mean,
+) -> MotionCycle:
     """There and back for ``k >= 2`` frames of each clip.
 
     Args:
         networks: only the motion parts are used.
         clips: ``b k 3 h w``, frames of one person each.
         noise: draws the generator's noise in training, where the model has any.
+        average: the mean over the whole batch; over several processes it must be the mean over all of them.
     """
     frames = clips.shape[1]
     face = clips.flatten(0, 1)
@@ -86,6 +101,7 @@ def motion_cycle(networks: Networks, clips: Clip, noise: torch.Generator | None 
         warped=warped,
         round_trip=warp(next_frame(warped, frames), flow.to_face),
         neutral_to_face=warp(other_neutral, flow.to_face),
+        mean_flow=average(flow.to_neutral),
     )
 
 

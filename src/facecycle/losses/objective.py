@@ -3,7 +3,10 @@
 The motion stage (paper, section 3.1; symbols as in `facecycle.cycles.motion`, S = SSIM)::
 
     |I^-I| + |I0-I| + |Sw-I| + 1.5 |Dr-I|  +  5 [(1-S(I^,I)) + (1-S(I0,I)) + 1.5 (1-S(Dr,I))]
-    + 1.5 [sym(N) + .5 sym(W(I,F))]  +  .01 style({N, Sw, Dr, I^}, I)
+    + 1.5 [sym(N) + .5 sym(W(I,F))]  +  .01 style({N, Sw, Dr, I^}, I)  +  10 |mean F|
+
+The last term is ours. Every other one stays as it is when all neutral faces are deformed alike, so the neutral frame
+may drift anywhere; asking that faces move nowhere on average ties it down, and biases no single face.
 
 The identity stage (section 3.2)::
 
@@ -51,6 +54,7 @@ def motion_objective(cycle: MotionCycle, weights: MotionLossConfig, perceptual: 
             + weights.round_trip * (1 - ssim(cycle.round_trip))
         ),
         symmetry=weights.symmetry * (symmetry(cycle.neutral) + weights.warped_symmetry * symmetry(cycle.warped)),
+        drift=weights.drift * cycle.mean_flow.abs().mean(),
         perceptual=weights.perceptual
         * style([cycle.neutral, cycle.neutral_to_face, cycle.round_trip, cycle.restored], face, perceptual),
     )

@@ -41,6 +41,7 @@ class Encoder(nn.Module):
             nn.Flatten(), nn.Linear(middle * side * side, 512), nn.LeakyReLU(SLOPE), nn.Linear(512, code_dim), nn.Tanh()
         )
         initialise(self)
+        nn.init.normal_(self.code[3].weight, 0, 0.02)  # well inside the tanh
 
     def forward(self, face: Face) -> Code:
         x = self.level1(self.stem((face - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces

@@ -51,6 +51,8 @@ class IdentityTransfer(nn.Module):
         initialise(self)
         nn.init.normal_(self.rgb.weight, 0, 0.02)
         for change in (self.removal, self.restoration):
+            nn.init.normal_(change.gamma.weight, 0, 0.02)
+            nn.init.normal_(change.beta.weight, 0, 0.02)
             nn.init.ones_(change.gamma.bias)
 
     def remove(self, neutral: Face, identity: Code) -> Face:

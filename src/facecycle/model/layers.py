@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -86,12 +84,9 @@ def scaled(channels: tuple[int, int, int], width: float) -> tuple[int, int, int]
 
 
 def initialise(module: nn.Module) -> None:
-    """He initialisation by fan-out, and small linear layers, so that codes and flows begin near zero."""
+    """He initialisation by fan-in: a signal keeps its strength on the way, and so does what tells two codes apart."""
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            fan_out = layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels
-            nn.init.normal_(layer.weight, 0, math.sqrt(2 / fan_out))
-        elif isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0, 0.01)
-        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, SLOPE)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -66,6 +66,8 @@ def read_weights(path: str | Path) -> Weights:
         raise FaceCycleError(
             f"{path}: format {metadata.get('format')!r}, this version reads {FORMAT!r}; train it again"
         )
+    if missing := {"model", "crop", "licence", "trained"} - metadata.keys():
+        raise FaceCycleError(f"{path}: does not say its {min(missing)}; copy or train it again")
     if metadata["crop"] != CROP_NAME:
         raise FaceCycleError(f"{path}: trained on crop {metadata['crop']!r}, this version cuts {CROP_NAME!r}")
     model = from_dict(json.loads(metadata["model"]), ModelConfig)
@@ -84,12 +86,16 @@ def load_state(networks: Networks, path: str | Path) -> None:
     """Fill networks of the same sizes from a weights file.
 
     Raises:
-        FaceCycleError: the file holds other sizes, or tensors are missing.
+        FaceCycleError: the file holds other sizes, or other tensors.
     """
     path = _locate(path)
     with safe_open(path, "pt") as file:
         state: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     expected = networks.state_dict()
+    if surplus := state.keys() - expected.keys():
+        raise FaceCycleError(
+            f"{path}: holds {min(surplus)}, which the model lacks; use the configuration the file was trained with"
+        )
     for name, tensor in expected.items():
         if name not in state:
             raise FaceCycleError(f"{path}: holds no {name}; it was cut or changed")

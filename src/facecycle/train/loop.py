@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from facecycle.config import RunConfig, StageConfig
 from facecycle.data.pairs import PairLoader
+from facecycle.draw import save_picture
 from facecycle.errors import FaceCycleError
 from facecycle.losses.perceptual import build_perceptual
 from facecycle.model.networks import build_networks
@@ -22,7 +23,7 @@ from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, centre
 from facecycle.train.data import Sources
-from facecycle.train.preview import draw_cycle, save_picture
+from facecycle.train.preview import draw_cycle
 from facecycle.train.progress import Progress
 from facecycle.train.run import Run
 from facecycle.train.stage import STAGES, Stage

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from facecycle.config import RunConfig, StageConfig
-from facecycle.cycles.identity import IdentityCycle, batch_mean, identity_cycle
-from facecycle.cycles.motion import MotionCycle, motion_cycle, next_frame
+from facecycle.cycles.identity import IdentityCycle, identity_cycle
+from facecycle.cycles.motion import MotionCycle, batch_mean, motion_cycle, next_frame
 from facecycle.losses.objective import Objective, identity_objective, motion_objective
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM
@@ -54,6 +55,10 @@ class Stage(nn.Module):
             part.train(mode)
         return self
 
+    def average(self) -> Callable[[Tensor], Tensor]:
+        """How a batch is averaged: over all processes, but for validation, which one process does alone."""
+        return whole_batch_mean if self.training else batch_mean
+
     def forward(self, clips: Clip, noise: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective of a batch, and its named parts."""
         cycle = self.cycle(clips, noise)
@@ -83,7 +88,7 @@ class MotionStage(Stage):
         return self.networks.motion_parts()
 
     def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> MotionCycle:
-        return motion_cycle(self.networks, clips, noise)
+        return motion_cycle(self.networks, clips, noise, self.average())
 
     def objective(self, cycle: MotionCycle) -> Objective:
         return motion_objective(cycle, self.config.motion_loss, self.perceptual)
@@ -112,8 +117,7 @@ class IdentityStage(Stage):
         return self.networks.identity_parts()
 
     def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> IdentityCycle:
-        # Validation runs in one process while the others wait for nothing: its batch is its own.
-        return identity_cycle(self.networks, clips, whole_batch_mean if self.training else batch_mean)
+        return identity_cycle(self.networks, clips, self.average())
 
     def objective(self, cycle: IdentityCycle) -> Objective:
         return identity_objective(cycle, self.config.identity_loss, self.perceptual)

@@ -1,0 +1,72 @@
+"""Pictures -> one sheet that shows both cycles: away from the face, to the mean face, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from facecycle.apply.faces import OK, find_pictures, read_face, to_tensor
+from facecycle.cycles.identity import remove_identity, restore_identity
+from facecycle.cycles.motion import remove_motion
+from facecycle.data.detect import build_detector
+from facecycle.draw import flow_to_color, save_picture, sheet, to_uint8
+from facecycle.errors import FaceCycleError
+from facecycle.model.networks import Networks
+from facecycle.model.weights import load_networks
+from facecycle.types import Face
+
+MOST = 32  # rows that a sheet holds
+
+
+@torch.inference_mode()
+def cycle(
+    pictures: Sequence[Path],
+    weights: Path,
+    out: Path,
+    cropped: bool = False,
+    device: str = "cpu",
+    detector_weights: str | None = None,
+) -> list[str]:
+    """Draw the cycle sheet of up to 32 pictures; returns what was left out and why.
+
+    Args: as for `facecycle.apply.embed.embed`; ``out`` is a PNG.
+
+    Raises:
+        FaceCycleError: nothing to read, unusable weights, or no face in any picture.
+    """
+    networks, about = load_networks(weights, device)
+    detector = build_detector("none" if cropped else "yunet", detector_weights)
+    paths = find_pictures(pictures)
+    rows = [read_face(path, detector, about.model.image_size) for path in paths[:MOST]]
+    skipped = [f"{row.name}: {row.status}" for row in rows if row.status != OK]
+    skipped += [f"{path}: more than {MOST} pictures" for path in paths[MOST:]]
+    crops = [row.crop for row in rows if row.crop is not None]
+    if not crops:
+        raise FaceCycleError(skipped[0])
+    save_picture(draw(networks, to_tensor(crops, about.model.image_size).to(device)), out)
+    return skipped
+
+
+def draw(networks: Networks, faces: Face) -> Image.Image:
+    """Face, flow, neutral face, mean face, and the same way back, for a batch of faces."""
+    _, flow, neutral = remove_motion(networks, faces)
+    identity = networks.identity_encoder(faces)
+    mean_faces = remove_identity(networks, neutral, identity)
+    # The way back begins at one mean face, the same for everybody: what returns is in the codes.
+    mean_face = mean_faces.mean(0, keepdim=True)
+    again = restore_identity(networks, mean_face, identity)
+    return sheet(
+        {
+            "face": to_uint8(faces),
+            "flow to neutral": flow_to_color(flow.to_neutral),
+            "neutral": to_uint8(neutral),
+            "mean face": to_uint8(mean_faces),
+            "common mean": to_uint8(mean_face.expand_as(mean_faces)),
+            "+ identity": to_uint8(again),
+            "flow to face": flow_to_color(flow.to_face),
+            "+ motion": to_uint8(networks.face_generator(again, flow.to_face)),
+        }
+    )

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
-from facecycle.apply.faces import OK, find_pictures, read_face, to_tensor
+from facecycle.apply.faces import OK, FaceReader, to_tensor
 from facecycle.cycles.identity import remove_identity, restore_identity
 from facecycle.cycles.motion import remove_motion
-from facecycle.data.detect import build_detector
 from facecycle.draw import flow_to_color, save_picture, sheet, to_uint8
 from facecycle.errors import FaceCycleError
 from facecycle.model.networks import Networks
 from facecycle.model.weights import load_networks
 from facecycle.types import Face
 
-MOST = 32  # rows that a sheet holds
+MOST = 16  # rows that a sheet holds
 
 
 @torch.inference_mode()
@@ -30,7 +30,7 @@ def cycle(
     device: str = "cpu",
     detector_weights: str | None = None,
 ) -> list[str]:
-    """Draw the cycle sheet of up to 32 pictures; returns what was left out and why.
+    """Draw the cycle sheet of up to 16 pictures; returns what was left out and why.
 
     Args: as for `facecycle.apply.embed.embed`; ``out`` is a PNG.
 
@@ -38,11 +38,12 @@ def cycle(
         FaceCycleError: nothing to read, unusable weights, or no face in any picture.
     """
     networks, about = load_networks(weights, device)
-    detector = build_detector("none" if cropped else "yunet", detector_weights)
-    paths = find_pictures(pictures)
-    rows = [read_face(path, detector, about.model.image_size) for path in paths[:MOST]]
+    reader = FaceReader(pictures, about.model.image_size, cropped, detector_weights)
+    chosen = np.linspace(0, len(reader) - 1, min(MOST, len(reader))).round().astype(int)
+    rows = [reader[int(index)] for index in chosen]
     skipped = [f"{row.name}: {row.status}" for row in rows if row.status != OK]
-    skipped += [f"{path}: more than {MOST} pictures" for path in paths[MOST:]]
+    if len(reader) > MOST:
+        skipped.append(f"{len(reader) - MOST} of {len(reader)} pictures: a sheet holds {MOST}, spread evenly over them")
     crops = [row.crop for row in rows if row.crop is not None]
     if not crops:
         raise FaceCycleError(skipped[0])

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from facecycle.apply.faces import OK, find_pictures, read_batches
-from facecycle.data.detect import build_detector
+from facecycle.apply.faces import OK, FaceReader
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import load_networks
 
@@ -54,7 +53,7 @@ def embed(
     """Both codes of each picture's main face.
 
     Args:
-        pictures: files and folders.
+        pictures: files, folders of pictures, and face sets.
         weights: a run folder or a weights file.
         out: where to write the codes as ``.npz``.
         cropped: the pictures are face crops already: no detector is run.
@@ -66,10 +65,9 @@ def embed(
         FaceCycleError: nothing to read, unusable weights, or a single picture without a face.
     """
     networks, about = load_networks(weights, device)
-    paths, dim, size = find_pictures(pictures), about.model.code_dim, about.model.image_size
-    detector = build_detector("none" if cropped else "yunet", detector_weights)
+    reader, dim = FaceReader(pictures, about.model.image_size, cropped, detector_weights), about.model.code_dim
     rows, motion, identity = [], [], []
-    for batch, faces in read_batches(paths, detector, size, batch_size):
+    for batch, faces in reader.batches(batch_size):
         rows += batch
         faces = faces.to(device)
         for codes, encoder in ((motion, networks.motion_encoder), (identity, networks.identity_encoder)):

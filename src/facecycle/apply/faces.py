@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from facecycle.data.crop import cut
-from facecycle.data.detect import Detector, main_face
+from facecycle.data.detect import Detector, build_detector, main_face
+from facecycle.data.faceset import FaceSet
 from facecycle.data.pictures import read_picture
 from facecycle.errors import FaceCycleError
 
@@ -33,44 +33,74 @@ class PictureFace:
     """x, y, width, height in picture pixels; NaN without a face."""
 
 
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, and all pictures in the given folders, in order.
+class FaceReader:
+    """Everything a user may name as pictures, opened one at a time: files, folders of pictures, and face sets.
+
+    Args:
+        paths: files and folders; a folder that is a face set gives its crops, and needs no detector.
+        size: pixels of a crop.
+        cropped: the pictures are face crops already.
+        detector_weights: file of the face detector, where the installed one is not wanted.
 
     Raises:
-        FaceCycleError: a path does not exist, or nothing was found.
+        FaceCycleError: a path does not exist, nothing was found, or a face set is of another size.
     """
-    found: list[Path] = []
-    for path in paths:
+
+    def __init__(
+        self, paths: Sequence[Path], size: int, cropped: bool = False, detector_weights: str | None = None
+    ) -> None:
+        self.size, self._detector_options = size, ("none" if cropped else "yunet", detector_weights)
+        self._detector: Detector | None = None
+        self._items: list[Path | tuple[FaceSet, int]] = []
+        for path in paths:
+            self._items += self._found(path)
+        if not self._items:
+            raise FaceCycleError(f"{', '.join(map(str, paths))}: no pictures there ({', '.join(sorted(SUFFIXES))})")
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> PictureFace:
+        item = self._items[index]
+        return self._read(item) if isinstance(item, Path) else _stored_face(*item)
+
+    def batches(self, batch_size: int) -> Iterator[tuple[list[PictureFace], Float[Tensor, "n 3 s s"]]]:
+        """Every picture's row, and a tensor of the faces of those that have one."""
+        for start in range(0, len(self), batch_size):
+            rows = [self[index] for index in range(start, min(start + batch_size, len(self)))]
+            yield rows, to_tensor([row.crop for row in rows if row.crop is not None], self.size)
+
+    def _found(self, path: Path) -> Sequence[Path | tuple[FaceSet, int]]:
         if not path.exists():
             raise FaceCycleError(f"{path}: no such file or folder")
-        found += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-    if not found:
-        raise FaceCycleError(f"{', '.join(map(str, paths))}: no pictures there ({', '.join(sorted(SUFFIXES))})")
-    return found
+        if not path.is_dir():
+            return [path]
+        if (path / "faceset.json").is_file():
+            faces = FaceSet.open(path)
+            if faces.size != self.size:
+                raise FaceCycleError(f"{path}: faces of {faces.size} px, the networks want {self.size} px")
+            return [(faces, row) for row in range(len(faces))]
+        return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+
+    def _read(self, path: Path) -> PictureFace:
+        self._detector = self._detector or build_detector(*self._detector_options)
+        nowhere = np.full(4, np.nan)
+        try:
+            picture = read_picture(path)
+        except FaceCycleError as error:
+            return PictureFace(str(path), str(error).removeprefix(f"{path}: "), None, nowhere)
+        faces = self._detector(picture)
+        if not faces:
+            return PictureFace(str(path), "no face", None, nowhere)
+        height, width = picture.shape[:2]
+        face = main_face(faces, width, height)
+        return PictureFace(str(path), OK, cut(picture, face.crop(), self.size), face.box)
 
 
-def read_face(path: Path, detector: Detector, size: int) -> PictureFace:
-    """Open a picture, find its main face, and cut it at ``size`` pixels. Never raises for a bad picture."""
-    nowhere = np.full(4, np.nan)
-    try:
-        picture = read_picture(path)
-    except FaceCycleError as error:
-        return PictureFace(str(path), str(error).removeprefix(f"{path}: "), None, nowhere)
-    faces = detector(picture)
-    if not faces:
-        return PictureFace(str(path), "no face", None, nowhere)
-    height, width = picture.shape[:2]
-    face = main_face(faces, width, height)
-    return PictureFace(str(path), OK, cut(picture, face.crop(), size), face.box)
-
-
-def read_batches(
-    paths: Iterable[Path], detector: Detector, size: int, batch_size: int
-) -> Iterator[tuple[list[PictureFace], Float[Tensor, "n 3 size size"]]]:
-    """Pictures in batches: every picture's row, and a tensor of the faces of those that have one."""
-    remaining = iter(paths)
-    while rows := [read_face(path, detector, size) for path in islice(remaining, batch_size)]:
-        yield rows, to_tensor([row.crop for row in rows if row.crop is not None], size)
+def _stored_face(faces: FaceSet, row: int) -> PictureFace:
+    rim = (faces.stored - faces.size) // 2
+    crop = faces.image(row)[rim : rim + faces.size, rim : rim + faces.size]
+    return PictureFace(str(faces.columns["key"][row]), OK, crop, faces.columns["box"][row])
 
 
 def to_tensor(crops: Sequence[UInt8[np.ndarray, "s s 3"]], size: int) -> Float[Tensor, "n 3 size size"]:

@@ -9,7 +9,7 @@ import typer
 
 from facecycle.cli import app
 
-Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")]
+Pictures = Annotated[list[Path], typer.Argument(help="Pictures, folders of pictures, or face sets.")]
 WeightsOption = Annotated[Path, typer.Option(help="A run folder, or a .safetensors file of weights.")]
 Cropped = Annotated[bool, typer.Option("--cropped", help="The pictures are face crops already; run no detector.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps.")]

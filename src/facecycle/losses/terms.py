@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -49,30 +47,26 @@ class SSIM:
 
     def __init__(self, target: Face) -> None:
         self.target = target
-        self.mean = _blur(target)
-        self.variance = _blur(target * target) - self.mean**2
+        self.rows, self.columns = _band(target, target.shape[-2]), _band(target, target.shape[-1])
+        self.mean = self._blur(target)
+        self.variance = self._blur(target * target) - self.mean**2
 
     def __call__(self, x: Face) -> Scalar:
         """The mean of the SSIM map of ``x`` against the target, at most 1."""
-        mean = _blur(x)
-        variance = _blur(x * x) - mean**2
-        covariance = _blur(x * self.target) - mean * self.mean
+        mean = self._blur(x)
+        variance = self._blur(x * x) - mean**2
+        covariance = self._blur(x * self.target) - mean * self.mean
         luminance = (2 * mean * self.mean + C1) / (mean**2 + self.mean**2 + C1)
         structure = (2 * covariance + C2) / (variance + self.variance + C2)
         return (luminance * structure).mean()
 
-
-def _blur(x: Tensor) -> Tensor:
-    height, width = x.shape[-2:]
-    return _band(height, str(x.device)) @ x @ _band(width, str(x.device)).T
+    def _blur(self, x: Tensor) -> Tensor:
+        return self.rows @ x @ self.columns.T
 
 
-@lru_cache(maxsize=16)
-def _band(size: int, device: str) -> Tensor:
-    """The size x size matrix that averages along a line with the Gaussian window."""
-    with torch.inference_mode(False):
-        window = torch.exp(-((torch.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
-        window = window / window.sum()
-        offset = torch.arange(size)[None, :] - torch.arange(size)[:, None] + WINDOW // 2
-        band = torch.where((offset >= 0) & (offset < WINDOW), window[offset.clamp(0, WINDOW - 1)], 0.0)
-        return band.to(device)
+def _band(x: Tensor, size: int) -> Tensor:
+    """The size x size matrix that averages along a line with the Gaussian window, as ``x`` in type and device."""
+    offset = torch.arange(size, device=x.device)[None, :] - torch.arange(size, device=x.device)[:, None]
+    window = torch.exp(-((torch.arange(WINDOW, device=x.device) - WINDOW // 2) ** 2).to(x.dtype) / (2 * SIGMA**2))
+    weight = torch.exp(-(offset**2).to(x.dtype) / (2 * SIGMA**2)) / window.sum()
+    return torch.where(offset.abs() <= WINDOW // 2, weight, 0.0)

@@ -6,8 +6,6 @@ its border is repeated, so that moving a face leaves no black rim to explain.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -18,15 +16,9 @@ from facecycle.types import Flow
 
 def pixel_grid(height: int, width: int, device: torch.device) -> Float[Tensor, "1 height width 2"]:
     """The (x, y) position of every pixel centre, in normalised coordinates."""
-    return _grid(height, width, str(device))
-
-
-@lru_cache(maxsize=16)
-def _grid(height: int, width: int, device: str) -> Tensor:
-    with torch.inference_mode(False):  # a kept grid must serve training too
-        x = (torch.arange(width, dtype=torch.float32) + 0.5) * (2 / width) - 1
-        y = (torch.arange(height, dtype=torch.float32) + 0.5) * (2 / height) - 1
-        return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).unsqueeze(0).to(device)
+    x = (torch.arange(width, dtype=torch.float32, device=device) + 0.5) * (2 / width) - 1
+    y = (torch.arange(height, dtype=torch.float32, device=device) + 0.5) * (2 / height) - 1
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).unsqueeze(0)
 
 
 def resize(x: Float[Tensor, "b c h w"], height: int, width: int) -> Float[Tensor, "b c height width"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -90,3 +92,6 @@ def initialise(module: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, SLOPE)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    for layer in module.modules():
+        if isinstance(layer, ResidualBlock):  # without normalisation each would double the variance
+            nn.init.normal_(layer.conv2.weight, 0, 0.1 / math.sqrt(layer.conv2.weight[0].numel()))

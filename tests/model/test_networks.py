@@ -1,0 +1,96 @@
+"""The five networks: their sizes, the ranges of what they give, and what they depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from tiny import MODEL, face_tensor, tiny_networks
+
+from facecycle.model.encoder import Encoder
+
+SIZES = (32, 48, 64, 96, 128, 256)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_shapes_at_every_size(size: int) -> None:
+    networks = tiny_networks(0, dataclasses.replace(MODEL, image_size=size)).eval()
+    face = torch.rand(2, 3, size, size)
+    with torch.no_grad():
+        motion, identity = networks.motion_encoder(face), networks.identity_encoder(face)
+        assert motion.shape == identity.shape == (2, MODEL.code_dim)
+        flow = networks.flow_decoder(motion)
+        assert flow.to_neutral.shape == flow.to_face.shape == (2, 2, size, size)
+        for picture in (
+            networks.face_generator(face),
+            networks.face_generator(face, flow.to_neutral),
+            networks.identity_transfer.remove(face, identity),
+            networks.identity_transfer.restore(face[:1], identity),
+        ):
+            assert picture.shape == face.shape
+
+
+def test_the_published_encoder_has_its_published_size() -> None:
+    encoder = Encoder((64, 128, 256), 64, 256)
+    count = sum(parameter.numel() for parameter in encoder.parameters())
+    assert count == pytest.approx(4.24e6, rel=0.01)
+
+
+def test_codes_lie_within_one_and_tell_faces_apart() -> None:
+    networks = tiny_networks().eval()
+    faces = face_tensor(8).flatten(0, 1)
+    code = networks.motion_encoder(faces)
+    assert code.abs().max() < 1
+    assert code.std(0).mean() > 0.01
+
+
+def test_flow_begins_near_no_motion() -> None:
+    for inverse in ("velocity", "fixed-point", "published"):
+        networks = tiny_networks(0, dataclasses.replace(MODEL, flow_inverse=inverse)).eval()
+        flow = networks.flow_decoder(networks.motion_encoder(face_tensor().flatten(0, 1)))
+        assert flow.to_neutral.abs().max() < 0.1
+        assert flow.to_face.abs().max() < 0.1
+
+
+def test_one_face_does_not_depend_on_the_others() -> None:
+    networks = tiny_networks().eval()
+    faces = face_tensor().flatten(0, 1)
+    code = networks.identity_encoder(faces)
+    torch.testing.assert_close(networks.identity_encoder(faces[2:3]), code[2:3])
+    alone = networks.identity_transfer.remove(faces[2:3], code[2:3])
+    torch.testing.assert_close(alone, networks.identity_transfer.remove(faces, code)[2:3], atol=1e-5, rtol=1e-4)
+
+
+def test_one_mean_face_serves_many_codes() -> None:
+    networks = tiny_networks().eval()
+    faces = face_tensor().flatten(0, 1)
+    code = networks.identity_encoder(faces)
+    one = networks.identity_transfer.restore(faces[:1], code)
+    many = networks.identity_transfer.restore(faces[:1].expand_as(faces), code)
+    torch.testing.assert_close(one, many)
+
+
+def test_noise_is_drawn_in_training_only_and_from_the_generator_given() -> None:
+    networks = tiny_networks(0, dataclasses.replace(MODEL, generator_noise=True))
+    generator, face = networks.face_generator, face_tensor().flatten(0, 1)
+    flow = torch.zeros(len(face), 2, 32, 32)
+
+    def drawn(seed: int | None) -> torch.Tensor:
+        with torch.no_grad():
+            return generator(face, flow, None if seed is None else torch.Generator().manual_seed(seed))
+
+    generator.train()
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+    assert torch.equal(drawn(None), drawn(None))
+    state = torch.get_rng_state()
+    generator.eval()
+    assert torch.equal(drawn(1), drawn(2))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_same_seed_builds_the_same_networks() -> None:
+    first, again, other = (tiny_networks(seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,9 @@ def _check_range(value: Any, limits: Any, label: str) -> None:
     low, high, choices = limits.get("low"), limits.get("high"), limits.get("choices")
     if choices and value not in choices:
         raise FaceCycleError(f"{label} = {value!r}: must be one of {', '.join(choices)}")
-    if low is not None and not value >= low:  # "not >=" also refuses NaN
+    if isinstance(value, float) and not math.isfinite(value):
+        raise FaceCycleError(f"{label} = {value}: must be a finite number")
+    if low is not None and not value >= low:
         raise FaceCycleError(f"{label} = {value}: must be at least {low}")
     if high is not None and not value <= high:
         raise FaceCycleError(f"{label} = {value}: must be at most {high}")
@@ -156,12 +159,14 @@ class StageConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.lr or min(self.lr) <= 0:
-            raise FaceCycleError(f"stage lr = {list(self.lr)}: give at least one rate above 0")
+        if not self.lr or not all(0 < rate < math.inf for rate in self.lr):
+            raise FaceCycleError(f"stage lr = {list(self.lr)}: give at least one rate, all above 0")
         if self.schedule == "steps" and len(self.lr) != len(self.lr_at):
             raise FaceCycleError(
                 f"stage lr has {len(self.lr)} values, lr_at {len(self.lr_at)}: give one starting share for each rate"
             )
+        if self.schedule == "steps" and (self.lr_at[0] != 0 or list(self.lr_at) != sorted(self.lr_at)):
+            raise FaceCycleError(f"stage lr_at = {list(self.lr_at)}: give rising shares of the steps, the first 0")
 
 
 @dataclass(frozen=True)
@@ -199,7 +204,7 @@ class RunConfig(Section):
 
 def from_dict(values: dict[str, Any], kind: type[Any] = RunConfig, where: str = "") -> Any:
     """Build a configuration from nested plain values; an unknown key is an error that names its neighbours."""
-    hints = get_type_hints(kind)
+    hints, entries = get_type_hints(kind), {entry.name: entry for entry in dataclasses.fields(kind)}
     built = {}
     for key, value in values.items():
         label = f"{where}{key}"
@@ -209,6 +214,7 @@ def from_dict(values: dict[str, Any], kind: type[Any] = RunConfig, where: str = 
             raise FaceCycleError(f"unknown key {label}: {hint}")
         nested = dataclasses.is_dataclass(hints[key]) and isinstance(value, dict)
         built[key] = from_dict(value, hints[key], f"{label}.") if nested else _convert(value, hints[key], label)
+        _check_range(built[key], entries[key].metadata, label)  # here its full name is known
     return kind(**built)
 
 

@@ -28,6 +28,7 @@ class Codes:
 
     def save(self, path: Path, about: dict[str, str]) -> None:
         """Write an ``.npz`` that opens without pickles; ``about`` is kept as JSON text."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             np.savez_compressed(
                 file,

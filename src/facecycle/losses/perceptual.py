@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from facecycle.config import PerceptualConfig
@@ -76,12 +77,11 @@ def vgg(
     state: dict[str, Tensor], path: Path, convolutions: tuple[int, ...], prefix: str = "features."
 ) -> list[nn.Sequential]:
     """VGG (Simonyan and Zisserman 2015) up to relu4_1, read at relu2_1, relu3_1, relu4_1 as in the paper."""
-    names = iter(sorted({int(key.split(".")[1]) for key in state if key.startswith(prefix)}))
-    blocks, layers = [], []
+    blocks, layers, at = [], [], 0  # at: place among the published layers, which tells VGG-16 from VGG-19
     for stage, count in enumerate(convolutions):
         for i in range(count):
-            layer = next(names)
-            weight, bias = (_take(state, f"{prefix}{layer}.{part}", path) for part in ("weight", "bias"))
+            weight, bias = (_take(state, f"{prefix}{at}.{part}", path) for part in ("weight", "bias"))
+            at += 2
             layers += [_fixed_conv(weight, bias, padding=1), nn.ReLU()]
             if i == 0 and stage > 0:
                 blocks.append(nn.Sequential(*layers))
@@ -89,6 +89,7 @@ def vgg(
             if stage == 3:
                 return blocks
         layers.append(nn.MaxPool2d(2))
+        at += 1
     return blocks
 
 
@@ -157,14 +158,12 @@ def _take(state: dict[str, Tensor], key: str, path: Path) -> Tensor:
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise FaceCycleError(f"{path}: not a PyTorch state dictionary ({type(error).__name__})") from error
+        raise FaceCycleError(f"{path}: not a state dictionary ({type(error).__name__})") from error
 
 
 def _find(config: PerceptualConfig, file: str, mend: str) -> Path:

@@ -79,7 +79,13 @@ def load_networks(path: str | Path, device: str | torch.device = "cpu") -> tuple
     weights = read_weights(path)
     networks = build_networks(weights.model)
     load_state(networks, path)
-    return networks.to(device).eval().requires_grad_(False), weights
+    try:
+        networks.to(device)
+    except (RuntimeError, AssertionError):  # torch built without it, or no such word
+        raise FaceCycleError(
+            f"device {str(device)!r} is not on this machine: use cpu, or cuda where there is one"
+        ) from None
+    return networks.eval().requires_grad_(False), weights
 
 
 def load_state(networks: Networks, path: str | Path) -> None:

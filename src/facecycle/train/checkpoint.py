@@ -39,7 +39,7 @@ class State:
 
 
 def save(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]], keep: int) -> Path:
-    """Write ``folder/STAGE-STEP``, a safetensors file for each entry of ``tensors``; keep the last ``keep`` of a stage."""
+    """Write ``folder/STAGE-STEP``, a safetensors file for each entry of ``tensors``; keep a stage's last ``keep``."""
     final = folder / f"{state.stage}-{state.step:08d}"
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -53,7 +53,10 @@ def save(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]], keep
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     for old in complete(folder, state.stage)[:-keep]:
-        shutil.rmtree(old)
+        leaving = old.with_name(old.name + ".partial")  # a kill half way through must not leave half a checkpoint
+        shutil.rmtree(leaving, ignore_errors=True)
+        old.rename(leaving)
+        shutil.rmtree(leaving)
     return final
 
 

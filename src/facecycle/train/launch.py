@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import warnings
 from pathlib import Path
@@ -107,11 +108,15 @@ def _configure(
                 "--resume goes on exactly as configured; to change something, start a new run with --init " + str(run)
             )
         settings = configuration.load(run / "config.toml")
-        return override(settings, [f'data.source="{data}"']) if data else settings
+        return _with_source(settings, data) if data else settings
     settings = configuration.load(config) if config else preset_named(preset)
-    if data:
-        assignments = [f'data.source="{data}"', *assignments]
     settings = override(settings, assignments)
+    if data:
+        settings = _with_source(settings, data)
     if not settings.data.source:
         raise FaceCycleError("no data: give --data FACESET (made by facecycle prepare or synth), or --data synthetic")
     return settings
+
+
+def _with_source(settings: RunConfig, data: str) -> RunConfig:
+    return dataclasses.replace(settings, data=dataclasses.replace(settings.data, source=data))

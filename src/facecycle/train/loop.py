@@ -18,8 +18,8 @@ from facecycle.data.pairs import PairLoader
 from facecycle.draw import save_picture
 from facecycle.errors import FaceCycleError
 from facecycle.losses.perceptual import build_perceptual
-from facecycle.model.networks import build_networks
-from facecycle.model.weights import load_state, read_weights
+from facecycle.model.networks import Networks, build_networks
+from facecycle.model.weights import load_state
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, centre
 from facecycle.train.data import Sources
@@ -58,15 +58,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         networks = build_networks(config.model)
-    if init is not None and not checkpoint.complete(run.checkpoints):
-        load_state(networks, init)
-        done = {"motion", read_weights(init).trained.get("stage", "motion")}
-    else:
-        done = {path.name.split("-")[0] for path in checkpoint.complete(run.checkpoints)}
-    if "motion" not in {stages[0], *done}:
-        raise FaceCycleError(
-            "the identity stage needs trained motion networks: train both stages, or give --init WEIGHTS"
-        )
+    begin(networks, run, stages, init)
     if config.train.channels_last:
         networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     perceptual = build_perceptual(config.perceptual)
@@ -79,6 +71,25 @@ def train(
             networks.load_state_dict(averaged.module.state_dict())
     run.tracker.close()
     return True
+
+
+def begin(networks: Networks, run: Run, stages: list[str], init: Path | None) -> None:
+    """Fill the networks with what came before the first stage, where anything did.
+
+    Raises:
+        FaceCycleError: the identity stage has nothing to begin with, or the motion stage would undo it.
+    """
+    motion, identity = (checkpoint.complete(run.checkpoints, stage) for stage in ("motion", "identity"))
+    if init is not None:
+        load_state(networks, init)
+    elif stages[0] == "identity" and motion:
+        networks.load_state_dict(checkpoint.load(motion[-1])[1]["averaged"])
+    elif stages[0] == "identity" and not identity:
+        raise FaceCycleError(
+            "the identity stage needs trained motion networks: train both stages, or give --init WEIGHTS"
+        )
+    elif stages[0] == "motion" and identity and not motion:
+        raise FaceCycleError(f"{run.folder}: trained the identity stage alone; go on with --stage identity")
 
 
 def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, sources: Sources, stop: Stop) -> bool:
@@ -211,8 +222,4 @@ def check_finite(figures: dict[str, float], step: int, run: Run) -> None:
         FaceCycleError: naming the last good checkpoint.
     """
     if not math.isfinite(figures["loss"]):
-        good = run.newest()
-        raise FaceCycleError(
-            f"loss is {figures['loss']} at step {step}; last good checkpoint: {good or 'none yet'}; "
-            "lower the learning rate, or use train.precision=32-true"
-        )
+        raise run.diverged(f"the loss is {figures['loss']}", step)

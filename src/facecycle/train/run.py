@@ -41,11 +41,14 @@ class Run:
         if not resume and checkpoint.complete(self.checkpoints):
             raise FaceCycleError(f"{folder}: holds a run already; go on with --resume, or name another --run")
         if writes:
-            folder.mkdir(parents=True, exist_ok=True)
-            configuration.save(config, folder / "config.toml")
+            _prepare(folder, config)
             if not resume:
                 (folder / "metrics.jsonl").unlink(missing_ok=True)  # of a run that never reached a checkpoint
         self.tracker = Tracker(folder, writes)
+        if resume:
+            newest = self.newest()
+            stage, _, step = newest.name.partition("-") if newest else ("motion", "", "0")
+            self.tracker.rewind(stage, int(step))
 
     @property
     def checkpoints(self) -> Path:
@@ -74,7 +77,6 @@ class Run:
             ) from error
         averaged.n_averaged.fill_(state.averaged)
         checkpoint.unpack_optimizer(optimizer, names, tensors["optimizer"])
-        self.tracker.rewind(stage, state.step)
         return state.step
 
     def save(
@@ -87,9 +89,15 @@ class Run:
         names: dict[Tensor, str],
         licence: str,
     ) -> None:
-        """Write a checkpoint, and the averaged networks as ``weights.safetensors``."""
+        """Write a checkpoint, and the averaged networks as ``weights.safetensors``.
+
+        Raises:
+            FaceCycleError: the weights are not finite any more, or the disk is full.
+        """
         if not self.writes:
             return
+        if not all(bool(value.isfinite().all()) for value in networks.state_dict().values()):
+            raise self.diverged("the weights are not finite", step)
         state = checkpoint.State(stage, step, licence, int(averaged.n_averaged))
         tensors = {
             "networks": networks.state_dict(),
@@ -110,3 +118,18 @@ class Run:
         """The last whole checkpoint."""
         found = checkpoint.complete(self.checkpoints)
         return found[-1] if found else None
+
+    def diverged(self, what: str, step: int) -> FaceCycleError:
+        """The error of a run that has left the range of numbers."""
+        return FaceCycleError(
+            f"{what} at step {step}; last good checkpoint: {self.newest() or 'none yet'}; "
+            "lower the learning rate, or use train.precision=32-true"
+        )
+
+
+def _prepare(folder: Path, config: RunConfig) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        configuration.save(config, folder / "config.toml")
+    except OSError as error:
+        raise FaceCycleError(f"{folder}: cannot hold a run ({error.strerror}); name another --run") from None

@@ -11,10 +11,10 @@ from facecycle.data.crop import Crop, fit_crop, landmarks5_from_68
 from facecycle.synthetic.background import OUTDOORS, cut_background, sample_background
 from facecycle.synthetic.camera import PICTURE, Camera
 from facecycle.synthetic.develop import decode_jpeg, develop, encode_jpeg
-from facecycle.synthetic.light import Light, sample_light
+from facecycle.synthetic.light import Clothes, Light, direction, sample_light
 from facecycle.synthetic.person import Person
 from facecycle.synthetic.posing import Posed, State, pose_person
-from facecycle.synthetic.render import Clothes, Drawing, draw
+from facecycle.synthetic.render import Drawing, draw
 from facecycle.synthetic.seeds import PersonKey, stream
 from facecycle.synthetic.tracks import PoseRange, Tracks, wander
 
@@ -183,8 +183,6 @@ def sample_clothes(rng: np.random.Generator) -> Clothes:
 
 def exposure(person: Person, light: Light, deviation: float) -> float:
     """What an automatic exposure would choose for this face in this light, within what cameras do."""
-    from facecycle.synthetic.light import direction
-
     normals = np.array([(0, 0, 1), (0.6, 0.2, 0.75), (-0.6, 0.2, 0.75), (0.3, -0.3, 0.9), (-0.3, -0.3, 0.9)])
     key = np.maximum(normals @ direction(*light.key), 0).mean() * light.key_colour
     fill = np.maximum(normals @ direction(*light.fill), 0).mean() * light.fill_colour

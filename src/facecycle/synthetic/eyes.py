@@ -46,7 +46,9 @@ def eye_meshes(assets: Assets, body: Body) -> list[Mesh]:
     triangles = np.concatenate([np.stack([a, a + SPOKES, b + SPOKES], 1), np.stack([a, b + SPOKES, b], 1)])
     bulge = 1 + 0.05 * smoothstep(30, 10, np.degrees(angle))  # the cornea
     return [
-        Mesh.build(c + normals * (radius * bulge)[:, None], triangles, EYE, normals=normals, uv=uv, gloss=0.0)
+        Mesh.build(
+            c + normals * (radius * bulge)[:, None], triangles, EYE, normals=normals, uv=uv, gloss=0.0, casts=False
+        )
         for c in centres
     ]
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from facecycle.synthetic.hairline import Hairline
-from facecycle.synthetic.locks import Locks, build_locks
+from facecycle.synthetic.mantle import Mantle, build_mantle
 from facecycle.synthetic.mesh import Mesh
 from facecycle.synthetic.seeds import PersonKey, stream
 from facecycle.synthetic.shape import Body
@@ -83,28 +83,31 @@ def grow_hair(key: PersonKey, body: Body, hairline: Hairline) -> Hair:
     style, colour = sample_style(rng, body), sample_colour(key, body)
     texture, alpha = strand_texture()
     meshes: list[Mesh] = []
-    shell, locks = _recipe(rng, style, body)
+    shell, mantle = _recipe(rng, style)
     if shell is not None:
         meshes += build_shell(rng, body, hairline, shell, colour)
-    if locks is not None:
-        meshes += build_locks(rng, body, hairline, locks, colour)
+    if mantle is not None:
+        meshes += build_mantle(rng, body, hairline, mantle, colour)
     cover = {"bald": float(rng.uniform(0.0, 0.2)), "buzz": float(rng.uniform(0.5, 0.9))}.get(style, 0.95)
     return Hair(style, colour, cover, meshes, texture, alpha)
 
 
-def _recipe(rng: np.random.Generator, style: str, body: Body) -> tuple[Shell | None, Locks | None]:
-    """The shell and the locks of a style, each in a person's own measure."""
+def _recipe(rng: np.random.Generator, style: str) -> tuple[Shell | None, Mantle | None]:
+    """The shell and the mantle of a style, each in a person's own measure."""
     u = rng.uniform
     side = float(rng.choice([-1, 1]))
-    part = float(rng.choice([0.0, side * u(0.15, 0.4)]))
     cap = Shell(u(0.07, 0.12), u(0.04, 0.08), u(0.05, 0.09), lumps=0.1, sweep=(0.0, 0.0, -0.5), layers=3)
     match style:
         case "crop":
             return Shell(u(0.06, 0.12), u(0.02, 0.05), u(0.06, 0.12)), None
         case "short" | "pixie":
-            return Shell(u(0.14, 0.24), u(0.06, 0.13), u(0.12, 0.24), 0.4, sweep=(side * u(0.0, 0.5), 0, u(-0.2, 0.4))), None
+            return Shell(
+                u(0.14, 0.24), u(0.06, 0.13), u(0.12, 0.24), 0.4, sweep=(side * u(0.0, 0.5), 0, u(-0.2, 0.4))
+            ), None
         case "swept":
-            return Shell(u(0.16, 0.26), u(0.04, 0.09), u(0.2, 0.36), 0.3, sweep=(side * u(0.1, 0.8), 0.2, u(-0.7, 0.2))), None
+            return Shell(
+                u(0.16, 0.26), u(0.04, 0.09), u(0.2, 0.36), 0.3, sweep=(side * u(0.1, 0.8), 0.2, u(-0.7, 0.2))
+            ), None
         case "curly":
             return Shell(u(0.2, 0.34), u(0.1, 0.2), u(0.16, 0.3), 0.6, 6.0, curly=True), None
         case "afro":
@@ -113,17 +116,12 @@ def _recipe(rng: np.random.Generator, style: str, body: Body) -> tuple[Shell | N
         case "tied" | "bun":
             return cap, None
         case "bob":
-            return cap, Locks(300, u(6.1, 6.6), part, u(0.03, 0.1), u(0.35, 0.75), fringe=_fringe(rng), width=0.11)
+            return cap, Mantle(u(6.15, 6.6), u(0.06, 0.12), u(0.4, 0.7), u(-0.12, 0.15))
         case "long":
-            return cap, Locks(320, u(4.6, 5.8), part, u(0.02, 0.08), u(0.1, 0.7), u(0, 0.02), fringe=_fringe(rng))
-        case "wavy" | "curls":
-            wave = u(0.03, 0.06) if style == "wavy" else u(0.06, 0.1)
-            crowd = u(5, 8) if style == "wavy" else u(9, 14)
-            return cap, Locks(340, u(4.9, 6.2), part, u(0.08, 0.18), u(0.2, 0.65), wave, crowd, _fringe(rng) * 0, 0.11)
+            return cap, Mantle(u(4.6, 5.8), u(0.04, 0.09), u(0.05, 0.6), u(-0.1, 0.05), u(0, 0.015))
+        case "wavy":
+            return cap, Mantle(u(4.9, 6.1), u(0.09, 0.16), u(0.2, 0.6), u(0.0, 0.15), u(0.02, 0.05), u(5, 8))
+        case "curls":
+            return cap, Mantle(u(5.4, 6.4), u(0.16, 0.3), u(0.2, 0.5), u(0.0, 0.25), u(0.03, 0.06), u(9, 13), True)
         case _:
             return None, None
-
-
-def _fringe(rng: np.random.Generator) -> float:
-    """Height of a fringe's tips, or 0."""
-    return float(rng.uniform(7.45, 7.7)) if rng.random() < 0.3 else 0.0

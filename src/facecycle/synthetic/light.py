@@ -72,3 +72,17 @@ def sample_light(rng: np.random.Generator, outdoors: bool) -> Light:
     fill = warm(rng.normal(0, 0.09)) * rng.uniform(0.0, 0.6)
     colours = [c.astype(np.float32) for c in (key, fill, around, ground)]
     return Light((azimuth, elevation), colours[0], (side, float(rng.uniform(-5, 40))), *colours[1:])
+
+
+@dataclass(frozen=True)
+class Clothes:
+    """Attributes:
+    colours: 2 3, linear RGB.
+    pattern: waves along the two axes of the texture map, and how much of the second colour they show.
+    """
+
+    colours: Float[np.ndarray, "2 3"]
+    pattern: Float[np.ndarray, 3]
+
+
+PLAIN = Clothes(np.full((2, 3), 0.12, np.float32), np.zeros(3, np.float32))

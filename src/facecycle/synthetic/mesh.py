@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from facecycle.synthetic.kernels import vertex_normals
 
-# Materials; a triangle has one, and it decides how its samples are shaded.
-SKIN, SURFACE, EYE, HAIR = range(4)
+# Materials; a triangle has one, and it decides how its samples are shaded. A curtain is hair seen from both sides.
+SKIN, SURFACE, EYE, HAIR, CURTAIN = range(5)
 LEVELS = 17  # steps from the torso (0) to the head (16) that a vertex may follow
 
 
@@ -20,6 +20,7 @@ class Mesh:
 
     Attributes:
         triangles, material: what is drawn; counter-clockwise from outside.
+        casts: which triangles throw shadows.
         rest: where the vertices are without expression and pose.
         normals: their normals there; recomputed for skin.
         tangents: along the strand for hair, zero elsewhere.
@@ -34,6 +35,7 @@ class Mesh:
 
     triangles: Int[np.ndarray, "t 3"]
     material: UInt8[np.ndarray, " t"]
+    casts: Bool[np.ndarray, " t"]
     rest: Float[np.ndarray, "n 3"]
     normals: Float[np.ndarray, "n 3"]
     tangents: Float[np.ndarray, "n 3"]
@@ -64,6 +66,7 @@ class Mesh:
         occlusion: np.ndarray | float = 1.0,
         gloss: np.ndarray | float = 0.05,
         cloth: np.ndarray | float = 0.0,
+        casts: bool = True,
     ) -> Mesh:
         """A mesh of one material; what is not given is the same everywhere."""
         n = len(rest)
@@ -76,6 +79,7 @@ class Mesh:
         return cls(
             triangles=triangles,
             material=np.full(len(triangles), material, np.uint8),
+            casts=np.full(len(triangles), casts),
             rest=rest,
             normals=vertex_normals(rest, triangles) if normals is None else np.ascontiguousarray(normals, np.float32),
             tangents=np.zeros_like(rest) if tangents is None else np.ascontiguousarray(tangents, np.float32),

@@ -70,7 +70,9 @@ def _arch(assets: Assets, body: Body, rng: np.random.Generator, enamel: np.ndarr
     helper = np.unique(assets.triangles["teeth_upper" if upper else "teeth_lower"])
     anchor = helper[cKDTree(assets.vertices[helper]).query(points)[1]]
     rest = body.vertices[anchor] + (points - assets.vertices[anchor]) * body.scale
-    return Mesh.build(rest, faces, SURFACE, tint=tint.reshape(-1, 3), anchor=anchor, occlusion=0.75 * deep, gloss=0.05)
+    return Mesh.build(
+        rest, faces, SURFACE, tint=tint.reshape(-1, 3), anchor=anchor, occlusion=0.75 * deep, gloss=0.05, casts=False
+    )
 
 
 def _on_parabola(along: np.ndarray, bend: float) -> tuple[np.ndarray, np.ndarray]:

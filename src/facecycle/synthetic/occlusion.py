@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from facecycle.synthetic.kernels import project_parallel
 from facecycle.synthetic.mesh import EYE, HAIR, Mesh
@@ -22,10 +22,9 @@ def _sphere(count: int) -> np.ndarray:
     return np.stack([r * np.cos(turn), height, r * np.sin(turn)], 1).astype(np.float32)
 
 
-def bake_occlusion(mesh: Mesh, alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, " n"]:
+def bake_occlusion(mesh: Mesh) -> Float[np.ndarray, " n"]:
     """Share (0 .. 1) of cosine-weighted directions from which each vertex can be seen; hair counts as solid."""
     normals = mesh.normals.copy()
-    skip = mesh.material == EYE
     open_, total = np.zeros(len(mesh), np.float32), np.full(len(mesh), 1e-3, np.float32)
     screen = np.empty_like(mesh.rest)
     for axis in _sphere(DIRECTIONS):
@@ -36,7 +35,7 @@ def bake_occlusion(mesh: Mesh, alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndar
         scale = np.float32(PIXELS / (2 * REACH))
         project_parallel(mesh.rest, frame, np.float32(-REACH), np.float32(-REACH), scale, screen)
         depth = np.full((PIXELS, PIXELS), -1e9, np.float32)
-        rasterize_depth(screen, mesh.triangles, mesh.material, skip, mesh.uv, alpha, depth)
+        rasterize_depth(screen, mesh.triangles, mesh.casts, depth)
         column, row = (screen[:, k].astype(int).clip(0, PIXELS - 1) for k in (0, 1))
         cosine = np.maximum(normals @ axis, 0)
         open_ += cosine * (depth[row, column] < screen[:, 2] + 0.06)
@@ -44,11 +43,11 @@ def bake_occlusion(mesh: Mesh, alpha: UInt8[np.ndarray, "h w"]) -> Float[np.ndar
     return np.clip(1.12 * open_ / total, 0.05, 1)
 
 
-def occluded(mesh: Mesh, alpha: UInt8[np.ndarray, "h w"]) -> Mesh:
+def occluded(mesh: Mesh) -> Mesh:
     """The same mesh with its occlusion baked; what a part brought along (mouths, hair roots) multiplies it."""
-    baked = bake_occlusion(mesh, alpha)
+    baked = bake_occlusion(mesh)
     hair = np.zeros(len(mesh), bool)
-    hair[mesh.triangles[mesh.material == HAIR]] = True
+    hair[mesh.triangles[mesh.material >= HAIR]] = True
     eye = np.zeros(len(mesh), bool)
     eye[mesh.triangles[mesh.material == EYE]] = True
     baked = np.where(hair, 0.25 + 0.75 * baked, baked)

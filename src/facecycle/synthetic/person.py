@@ -78,7 +78,7 @@ def create_person(key: PersonKey) -> Person:
     start = len(assets.vertices)
     parts = [_skin_mesh(body, skin, hair, hairline), *eyes, *mouth_meshes(key, assets, body), *hair.meshes, *glasses]
     ends = (start, start + len(eyes[0]), start + len(eyes[0]) + len(eyes[1]))
-    mesh = occluded(join(parts), hair.alpha)
+    mesh = occluded(join(parts))
     centres = eye_centres(assets, body.vertices)
     return Person(key, body, skin, hair, eye_colour, bool(glasses), mesh, iris, ends, centres)
 

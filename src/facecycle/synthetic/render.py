@@ -10,29 +10,15 @@ from jaxtyping import Float, Int
 from facecycle.data.crop import Crop
 from facecycle.synthetic.camera import Camera
 from facecycle.synthetic.kernels import project_parallel
-from facecycle.synthetic.light import Light, direction
-from facecycle.synthetic.mesh import EYE, Mesh
+from facecycle.synthetic.light import PLAIN, Clothes, Light
+from facecycle.synthetic.mesh import Mesh
 from facecycle.synthetic.person import Person
 from facecycle.synthetic.posing import Posed
 from facecycle.synthetic.raster import DITHER, rasterize, rasterize_depth
-from facecycle.synthetic.shade import COLUMNS, Scene, Surface, blur_shadow, light_vertices, shade
+from facecycle.synthetic.shade import COLUMNS, blur_shadow, light_vertices, scene_vector, shade
 
-SHADOW_PIXELS = 144
+SHADOW_PIXELS = 128
 SHADOW_REACH = 1.9  # decimetres about the head that the shadow map shows
-
-
-@dataclass(frozen=True)
-class Clothes:
-    """Attributes:
-    colours: 2 3, linear RGB.
-    pattern: waves along the two axes of the texture map, and how much of the second colour they show.
-    """
-
-    colours: Float[np.ndarray, "2 3"]
-    pattern: Float[np.ndarray, 3]
-
-
-PLAIN = Clothes(np.full((2, 3), 0.12, np.float32), np.zeros(3, np.float32))
 
 
 @dataclass(frozen=True)
@@ -76,18 +62,15 @@ def draw(
     ids = np.full((samples, samples), -1, np.int32)
     bary = np.zeros((samples, samples, 2), np.float32)
     rasterize(screen, mesh.triangles, mesh.material, False, mesh.uv, person.alpha, DITHER, depth, ids, bary)
-    scene, shadow = light_scene(person, posed, mesh, light, camera)
+    scene, shadow = light_scene(person, posed, mesh, light, camera, clothes)
     varying = np.empty((len(mesh), COLUMNS), np.float32)
     light_vertices(
         posed.points, posed.normals, posed.tangents, mesh.tint, mesh.occlusion, mesh.gloss, mesh.uv, posed.crease,
         mesh.cloth, scene, varying,
     )  # fmt: skip
-    skin = person.skin
-    surface = Surface(
-        skin.texture, person.hair.texture, person.eye_texture, skin.scatter, clothes.colours, clothes.pattern
-    )
     out = np.empty((size, size, 4), np.float32)
-    shade(ids, bary, mesh.triangles, mesh.material, varying, shadow, scene, surface, factor, out)
+    skin, hair, eye = person.skin.texture, person.hair.texture, person.eye_texture
+    shade(ids, bary, mesh.triangles, mesh.material, varying, shadow, scene, skin, hair, eye, factor, out)
     return Drawing(out[..., :3], out[..., 3], ids, bary, screen, depth, factor)
 
 
@@ -101,9 +84,9 @@ def to_window(screen: Float[np.ndarray, "n 3"], window: Crop, samples: int) -> F
 
 
 def light_scene(
-    person: Person, posed: Posed, mesh: Mesh, light: Light, camera: Camera
-) -> tuple[Scene, Float[np.ndarray, "m m"]]:
-    """The scene in the kernels' terms and the key light's shadow map."""
+    person: Person, posed: Posed, mesh: Mesh, light: Light, camera: Camera, clothes: Clothes
+) -> tuple[Float[np.ndarray, "49"], Float[np.ndarray, "m m"]]:
+    """The scene vector and the key light's shadow map."""
     frame = light.frame()
     aim = frame @ posed.aim
     scale = np.float32(SHADOW_PIXELS / (2 * SHADOW_REACH))
@@ -111,19 +94,8 @@ def light_scene(
     screen = np.empty_like(posed.points)
     project_parallel(posed.points, frame, left, bottom, scale, screen)
     height = np.full((SHADOW_PIXELS, SHADOW_PIXELS), -1e9, np.float32)
-    rasterize_depth(screen, mesh.triangles, mesh.material, mesh.material == EYE, mesh.uv, person.alpha, height)
+    rasterize_depth(screen, mesh.triangles, mesh.casts, height)
     shadow = np.zeros_like(height)
     blur_shadow(height, np.float32(aim[2]), np.zeros_like(height), shadow)
-    scene = Scene(
-        key=direction(*light.key),
-        key_colour=light.key_colour,
-        fill=direction(*light.fill),
-        fill_colour=light.fill_colour,
-        sky=light.sky,
-        ground=light.ground,
-        camera=camera.position,
-        up=posed.up,
-        shadow_frame=frame,
-        shadow_origin=np.array([left, bottom, scale, aim[2]], np.float32),
-    )
-    return scene, shadow
+    origin = np.array([left, bottom, scale, aim[2]], np.float32)
+    return scene_vector(light, camera.position, posed.up, origin, person.skin.scatter, clothes), shadow

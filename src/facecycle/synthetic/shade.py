@@ -8,44 +8,54 @@ exponential shadow maps (Annen et al., Graphics Interface 2008), soft without no
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, no_type_check
+from typing import no_type_check
 
 import numpy as np
+from jaxtyping import Float
 from numba import njit
+
+from facecycle.synthetic.light import Clothes, Light, direction
 
 # What a vertex hands to the samples of its triangles, by column.
 AMBIENT, KEY, FACING, GLINT, SHEEN, FILL_GLINT, SHADOW, UV, SLOPE, CREASE, CLOTH, NORMAL, OPEN = (
     *(0, 3, 6, 7, 8, 9, 10, 13, 15, 17, 18, 19, 22),
 )
 COLUMNS = 24
+ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+BYTE = np.float32(1 / 255)
 SHADOW_SHARPNESS = 24.0  # per decimetre: how fast a shadow sets in behind what casts it
 BUMP = 0.035  # slope of the skin for one level of height between neighbouring texels
 
 
-class Scene(NamedTuple):
-    """The surroundings of a frame, as the kernels take them (all float32)."""
-
-    key: np.ndarray  # direction towards the key light
-    key_colour: np.ndarray
-    fill: np.ndarray
-    fill_colour: np.ndarray
-    sky: np.ndarray  # light from above, and from below
-    ground: np.ndarray
-    camera: np.ndarray  # position
-    up: np.ndarray  # the head's y axis
-    shadow_frame: np.ndarray  # 3 3: rows x, y, towards the key light
-    shadow_origin: np.ndarray  # left, bottom, pixels per decimetre, reference height
+# What the kernels know of the surroundings: one flat vector, by place. (A tuple of arrays would be counted in and out
+# at every access, which costs more than the shading.)
+TO_KEY, KEY_COLOUR, TO_FILL, FILL_COLOUR, SKY, GROUND, CAMERA, UP, FRAME, ORIGIN, SCATTER, FABRIC, FABRIC_2, PATTERN = (
+    *(0, 3, 6, 9, 12, 15, 18, 21, 24, 33, 37, 40, 43, 46),
+)
 
 
-class Surface(NamedTuple):
-    """What the samples of a person look up."""
+def scene_vector(
+    light: Light, camera: np.ndarray, up: np.ndarray, origin: np.ndarray, scatter: np.ndarray, clothes: Clothes
+) -> Float[np.ndarray, "49"]:
+    """Flatten the surroundings.
 
-    skin: np.ndarray  # h w 8 uint8: red, green, blue, gloss, height, crease height
-    hair: np.ndarray  # h w uint8: brightness of strands
-    eye: np.ndarray  # h w 3 float32: sclera and iris, polar
-    scatter: np.ndarray  # 3: how far light wraps round the skin
-    cloth: np.ndarray  # 2 3: colours
-    pattern: np.ndarray  # 3: stripes along x, y and depth of the pattern
+    Args:
+        light: key, fill, sky and ground.
+        camera: position of the lens; up: the head's y axis.
+        origin: of the shadow map: left, bottom, pixels per decimetre, reference height.
+        scatter: how far light wraps round the skin, per channel.
+        clothes: their colours and pattern.
+    """
+    parts = (
+        direction(*light.key),
+        light.key_colour,
+        direction(*light.fill),
+        light.fill_colour,
+        light.sky,
+        light.ground,
+    )
+    parts += (camera, up, light.frame().ravel(), origin, scatter, clothes.colours.ravel(), clothes.pattern)
+    return np.concatenate(parts).astype(np.float32)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -54,7 +64,7 @@ def _half_dot(nx, ny, nz, lx, ly, lz, vx, vy, vz):
     """Cosine between the normal and the direction half way between light and viewer, at least 0."""
     hx, hy, hz = lx + vx, ly + vy, lz + vz
     length = math.sqrt(hx * hx + hy * hy + hz * hz) + np.float32(1e-9)
-    return max(np.float32(0), (nx * hx + ny * hy + nz * hz) / length)
+    return max(ZERO, (nx * hx + ny * hy + nz * hz) / length)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -70,11 +80,10 @@ def _power16(x):
 @no_type_check
 def light_vertices(points, normals, tangents, tint, occlusion, gloss, uv, crease, cloth, scene, out):
     """Fill ``out`` (n, COLUMNS) for every vertex."""
-    one, zero = np.float32(1), np.float32(0)
     for i in range(points.shape[0]):
         nx, ny, nz = normals[i, 0], normals[i, 1], normals[i, 2]
         px, py, pz = points[i, 0], points[i, 1], points[i, 2]
-        vx, vy, vz = scene.camera[0] - px, scene.camera[1] - py, scene.camera[2] - pz
+        vx, vy, vz = scene[CAMERA] - px, scene[CAMERA + 1] - py, scene[CAMERA + 2] - pz
         length = math.sqrt(vx * vx + vy * vy + vz * vz)
         vx, vy, vz = vx / length, vy / length, vz / length
         tx, ty, tz = tangents[i, 0], tangents[i, 1], tangents[i, 2]
@@ -82,16 +91,16 @@ def light_vertices(points, normals, tangents, tint, occlusion, gloss, uv, crease
         facing = nx * vx + ny * vy + nz * vz
         if hair and facing < 0:
             nx, ny, nz, facing = -nx, -ny, -nz, -facing
-        kx, ky, kz = scene.key[0], scene.key[1], scene.key[2]
-        fx, fy, fz = scene.fill[0], scene.fill[1], scene.fill[2]
+        kx, ky, kz = scene[TO_KEY], scene[TO_KEY + 1], scene[TO_KEY + 2]
+        fx, fy, fz = scene[TO_FILL], scene[TO_FILL + 1], scene[TO_FILL + 2]
         to_key = nx * kx + ny * ky + nz * kz
-        to_fill = max(zero, (nx * fx + ny * fy + nz * fz + np.float32(0.2)) / np.float32(1.2))
-        above = np.float32(0.5) + np.float32(0.5) * ny
+        to_fill = max(ZERO, (nx * fx + ny * fy + nz * fz + np.float32(0.2)) / np.float32(1.2))
+        above = HALF + HALF * ny
         seen = occlusion[i]
         for c in range(3):
-            around = scene.ground[c] * (one - above) + scene.sky[c] * above + to_fill * scene.fill_colour[c]
+            around = scene[GROUND + c] * (ONE - above) + scene[SKY + c] * above + to_fill * scene[FILL_COLOUR + c]
             out[i, AMBIENT + c] = tint[i, c] * around * seen
-            out[i, KEY + c] = tint[i, c] * scene.key_colour[c]
+            out[i, KEY + c] = tint[i, c] * scene[KEY_COLOUR + c]
         out[i, FACING] = to_key
         if hair:
             hx, hy, hz = kx + vx, ky + vy, kz + vz
@@ -100,13 +109,13 @@ def light_vertices(points, normals, tangents, tint, occlusion, gloss, uv, crease
             h = _half_dot(nx, ny, nz, kx, ky, kz, vx, vy, vz)
             broad = _power16(h)
             lobe = np.float32(0.6) * broad + np.float32(0.8) * broad * broad * broad * broad
-            out[i, GLINT] = lobe * gloss[i] if to_key > 0 else zero
-        grazing = one - max(zero, facing)
+            out[i, GLINT] = lobe * gloss[i] if to_key > 0 else ZERO
+        grazing = ONE - max(ZERO, facing)
         grazing = grazing * grazing * grazing * grazing * grazing
         out[i, SHEEN] = gloss[i] * seen * (np.float32(0.03) + np.float32(0.4) * grazing)
-        out[i, FILL_GLINT] = gloss[i] * seen * np.float32(0.5) * _power16(_half_dot(nx, ny, nz, fx, fy, fz, vx, vy, vz))
-        _place_in_shadow(px, py, pz, scene, out[i])
-        _slopes(nx, ny, nz, scene, out[i])
+        out[i, FILL_GLINT] = gloss[i] * seen * HALF * _power16(_half_dot(nx, ny, nz, fx, fy, fz, vx, vy, vz))
+        _place_in_shadow(px, py, pz, scene, out, i)
+        _slopes(nx, ny, nz, scene, out, i)
         out[i, UV], out[i, UV + 1] = uv[i, 0], uv[i, 1]
         out[i, CREASE], out[i, CLOTH], out[i, OPEN] = crease[i], cloth[i], seen
         out[i, NORMAL], out[i, NORMAL + 1], out[i, NORMAL + 2] = nx, ny, nz
@@ -114,25 +123,28 @@ def light_vertices(points, normals, tangents, tint, occlusion, gloss, uv, crease
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
-def _place_in_shadow(px, py, pz, scene, row):
+def _place_in_shadow(px, py, pz, scene, out, i):
     """Where the vertex lies in the shadow map, in its pixels and above its reference height."""
-    f, o = scene.shadow_frame, scene.shadow_origin
-    row[SHADOW] = (f[0, 0] * px + f[0, 1] * py + f[0, 2] * pz - o[0]) * o[2] - np.float32(0.5)
-    row[SHADOW + 1] = (f[1, 0] * px + f[1, 1] * py + f[1, 2] * pz - o[1]) * o[2] - np.float32(0.5)
-    row[SHADOW + 2] = f[2, 0] * px + f[2, 1] * py + f[2, 2] * pz - o[3]
+    out[i, SHADOW] = (
+        scene[FRAME + 0] * px + scene[FRAME + 1] * py + scene[FRAME + 2] * pz - scene[ORIGIN + 0]
+    ) * scene[ORIGIN + 2] - HALF
+    out[i, SHADOW + 1] = (
+        scene[FRAME + 3] * px + scene[FRAME + 4] * py + scene[FRAME + 5] * pz - scene[ORIGIN + 1]
+    ) * scene[ORIGIN + 2] - HALF
+    out[i, SHADOW + 2] = scene[FRAME + 6] * px + scene[FRAME + 7] * py + scene[FRAME + 8] * pz - scene[ORIGIN + 3]
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
-def _slopes(nx, ny, nz, scene, row):
+def _slopes(nx, ny, nz, scene, out, i):
     """The key light along the texture's two axes: right = up x normal, and down the face."""
-    ux, uy, uz = scene.up[0], scene.up[1], scene.up[2]
+    ux, uy, uz = scene[UP], scene[UP + 1], scene[UP + 2]
     rx, ry, rz = uy * nz - uz * ny, uz * nx - ux * nz, ux * ny - uy * nx
     length = math.sqrt(rx * rx + ry * ry + rz * rz) + np.float32(1e-6)
     rx, ry, rz = rx / length, ry / length, rz / length
     dx, dy, dz = ry * nz - rz * ny, rz * nx - rx * nz, rx * ny - ry * nx  # right x normal points down
-    row[SLOPE] = scene.key[0] * rx + scene.key[1] * ry + scene.key[2] * rz
-    row[SLOPE + 1] = scene.key[0] * dx + scene.key[1] * dy + scene.key[2] * dz
+    out[i, SLOPE] = scene[TO_KEY] * rx + scene[TO_KEY + 1] * ry + scene[TO_KEY + 2] * rz
+    out[i, SLOPE + 1] = scene[TO_KEY] * dx + scene[TO_KEY + 1] * dy + scene[TO_KEY + 2] * dz
 
 
 @njit(cache=True, error_model="numpy")
@@ -143,14 +155,24 @@ def blur_shadow(height, reference, scratch, out):
     for y in range(rows):
         for x in range(columns):
             h = height[y, x] - reference
-            out[y, x] = math.exp(np.float32(SHADOW_SHARPNESS) * min(h, np.float32(3))) if h > -3 else np.float32(0)
+            out[y, x] = math.exp(np.float32(SHADOW_SHARPNESS) * min(h, np.float32(3))) if h > -3 else ZERO
     for y in range(rows):
         for x in range(2, columns - 2):
-            a = out[y, x - 2] + out[y, x + 2] + 4 * (out[y, x - 1] + out[y, x + 1]) + 6 * out[y, x]
+            a = (
+                out[y, x - 2]
+                + out[y, x + 2]
+                + np.float32(4) * (out[y, x - 1] + out[y, x + 1])
+                + np.float32(6) * out[y, x]
+            )
             scratch[y, x] = a * np.float32(1 / 16)
     for y in range(2, rows - 2):
         for x in range(2, columns - 2):
-            a = scratch[y - 2, x] + scratch[y + 2, x] + 4 * (scratch[y - 1, x] + scratch[y + 1, x]) + 6 * scratch[y, x]
+            a = (
+                scratch[y - 2, x]
+                + scratch[y + 2, x]
+                + np.float32(4) * (scratch[y - 1, x] + scratch[y + 1, x])
+                + np.float32(6) * scratch[y, x]
+            )
             out[y, x] = a * np.float32(1 / 16)
 
 
@@ -160,14 +182,14 @@ def _visible(shadow, s):
     """How much of the key light reaches a sample: exp(height) over the blurred map, at most 1."""
     x, y = s[SHADOW], s[SHADOW + 1]
     if x < 2 or y < 2 or x > shadow.shape[1] - 4 or y > shadow.shape[0] - 4:
-        return np.float32(1)
+        return ONE
     column, row = int(x), int(y)
-    ax, ay = x - column, y - row
-    upper = shadow[row, column] * (1 - ax) + shadow[row, column + 1] * ax
-    lower = shadow[row + 1, column] * (1 - ax) + shadow[row + 1, column + 1] * ax
-    blocked = upper * (1 - ay) + lower * ay
+    ax, ay = x - np.float32(column), y - np.float32(row)
+    upper = shadow[row, column] * (ONE - ax) + shadow[row, column + 1] * ax
+    lower = shadow[row + 1, column] * (ONE - ax) + shadow[row + 1, column + 1] * ax
+    blocked = upper * (ONE - ay) + lower * ay
     here = math.exp(np.float32(SHADOW_SHARPNESS) * (s[SHADOW + 2] + np.float32(0.035)))
-    return np.float32(1) if here >= blocked else np.float32(here / blocked)
+    return ONE if here >= blocked else np.float32(here / blocked)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
@@ -175,106 +197,108 @@ def _visible(shadow, s):
 def _skin_texel(texture, u, v, crease, out):
     """Bilinear: out[0:4] colour and gloss (0 .. 1), out[4:6] the two slopes, out[6] how deep in a crease."""
     size = texture.shape[0]
-    x = min(max(u * size - np.float32(0.5), np.float32(0)), np.float32(size - 1.001))
-    y = min(max(v * size - np.float32(0.5), np.float32(0)), np.float32(size - 1.001))
+    x = min(max(u * np.float32(size) - HALF, ZERO), np.float32(size - 1.001))
+    y = min(max(v * np.float32(size) - HALF, ZERO), np.float32(size - 1.001))
     column, row = int(x), int(y)
-    ax, ay = x - column, y - row
-    w00, w01, w10, w11 = (1 - ax) * (1 - ay), ax * (1 - ay), (1 - ax) * ay, ax * ay
-    a, b, c, d = texture[row, column], texture[row, column + 1], texture[row + 1, column], texture[row + 1, column + 1]
-    scale = np.float32(1 / 255)
+    ax, ay = x - np.float32(column), y - np.float32(row)
+    w00, w01, w10, w11 = (ONE - ax) * (ONE - ay), ax * (ONE - ay), (ONE - ax) * ay, ax * ay
+    right, below = column + 1, row + 1
     for k in range(4):
-        out[k] = (w00 * a[k] + w01 * b[k] + w10 * c[k] + w11 * d[k]) * scale
-    ha, hb = a[4] + crease * a[5], b[4] + crease * b[5]
-    hc, hd = c[4] + crease * c[5], d[4] + crease * d[5]
+        upper = w00 * np.float32(texture[row, column, k]) + w01 * np.float32(texture[row, right, k])
+        lower = w10 * np.float32(texture[below, column, k]) + w11 * np.float32(texture[below, right, k])
+        out[k] = (upper + lower) * BYTE
+    a5, b5 = np.float32(texture[row, column, 5]), np.float32(texture[row, right, 5])
+    c5, d5 = np.float32(texture[below, column, 5]), np.float32(texture[below, right, 5])
+    ha, hb = np.float32(texture[row, column, 4]) + crease * a5, np.float32(texture[row, right, 4]) + crease * b5
+    hc, hd = np.float32(texture[below, column, 4]) + crease * c5, np.float32(texture[below, right, 4]) + crease * d5
     bump = np.float32(BUMP)
-    out[4] = ((hb - ha) * (1 - ay) + (hd - hc) * ay) * bump
-    out[5] = ((hc - ha) * (1 - ax) + (hd - hb) * ax) * bump
-    depth = (np.float32(128) - (w00 * a[5] + w01 * b[5] + w10 * c[5] + w11 * d[5])) * np.float32(1 / 128)
-    out[6] = crease * max(np.float32(0), depth)
+    out[4] = ((hb - ha) * (ONE - ay) + (hd - hc) * ay) * bump
+    out[5] = ((hc - ha) * (ONE - ax) + (hd - hb) * ax) * bump
+    depth = (np.float32(128) - (w00 * a5 + w01 * b5 + w10 * c5 + w11 * d5)) * np.float32(1 / 128)
+    out[6] = crease * max(ZERO, depth)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
-def _shade_skin(s, visible, scene, surface, texel, rgb):
-    _skin_texel(surface.skin, s[UV], s[UV + 1], s[CREASE], texel)
+def _shade_skin(s, visible, scene, skin, texel, rgb):
+    _skin_texel(skin, s[UV], s[UV + 1], s[CREASE], texel)
     facing = s[FACING] - texel[4] * s[SLOPE] - texel[5] * s[SLOPE + 1]
-    dark = np.float32(1) - np.float32(0.45) * min(texel[6], np.float32(1))
-    shine = texel[3] * 2 * s[GLINT] * visible
+    dark = ONE - np.float32(0.45) * min(texel[6], ONE)
+    shine = texel[3] * TWO * s[GLINT] * visible
     for c in range(3):
-        wrap = surface.scatter[c]
-        lit = max(np.float32(0), (facing + wrap) / (1 + wrap))
-        seen = visible + (1 - visible) * np.float32(0.35) * wrap
-        albedo = texel[c] * 2 * dark
+        wrap = scene[SCATTER + c]
+        lit = max(ZERO, (facing + wrap) / (ONE + wrap))
+        seen = visible + (ONE - visible) * np.float32(0.35) * wrap
+        albedo = texel[c] * TWO * dark
         rgb[c] += albedo * (s[AMBIENT + c] + s[KEY + c] * lit * seen)
-        rgb[c] += shine * scene.key_colour[c] + s[SHEEN] * scene.sky[c] + s[FILL_GLINT] * scene.fill_colour[c]
+        rgb[c] += shine * scene[KEY_COLOUR + c] + s[SHEEN] * scene[SKY + c] + s[FILL_GLINT] * scene[FILL_COLOUR + c]
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
-def _shade_cloth(s, visible, scene, surface, rgb):
-    wave = math.sin(s[UV] * surface.pattern[0] + s[UV + 1] * surface.pattern[1])
-    mix = min(np.float32(1), max(np.float32(0), np.float32(0.5) + wave * 3)) * surface.pattern[2]
-    lit = max(np.float32(0), s[FACING]) * visible
-    hem = np.float32(0.6) + np.float32(0.4) * min(np.float32(1), (s[CLOTH] - np.float32(0.5)) * 12)
+def _shade_cloth(s, visible, scene, rgb):
+    wave = math.sin(s[UV] * scene[PATTERN] + s[UV + 1] * scene[PATTERN + 1])
+    mix = min(ONE, max(ZERO, HALF + wave * np.float32(3))) * scene[PATTERN + 2]
+    lit = max(ZERO, s[FACING]) * visible
+    hem = np.float32(0.6) + np.float32(0.4) * min(ONE, (s[CLOTH] - HALF) * np.float32(12))
     for c in range(3):
-        colour = (surface.cloth[0, c] * (1 - mix) + surface.cloth[1, c] * mix) * hem
-        rgb[c] += colour * (s[AMBIENT + c] + scene.key_colour[c] * lit)
+        colour = (scene[FABRIC + c] * (ONE - mix) + scene[FABRIC_2 + c] * mix) * hem
+        rgb[c] += colour * (s[AMBIENT + c] + scene[KEY_COLOUR + c] * lit)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
 def _shade_surface(s, visible, scene, rgb):
-    lit = max(np.float32(0), (s[FACING] + np.float32(0.15)) / np.float32(1.15)) * visible
+    lit = max(ZERO, (s[FACING] + np.float32(0.15)) / np.float32(1.15)) * visible
     shine = s[GLINT] * visible
     for c in range(3):
         rgb[c] += s[AMBIENT + c] + s[KEY + c] * lit
-        rgb[c] += shine * scene.key_colour[c] + s[SHEEN] * scene.sky[c] + s[FILL_GLINT] * scene.fill_colour[c]
+        rgb[c] += shine * scene[KEY_COLOUR + c] + s[SHEEN] * scene[SKY + c] + s[FILL_GLINT] * scene[FILL_COLOUR + c]
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
-def _shade_eye(s, visible, scene, surface, rgb):
-    size = surface.eye.shape[0]
-    column = min(size - 1, max(0, int(s[UV] * size)))
-    row = min(size - 1, max(0, int(s[UV + 1] * size)))
+def _shade_eye(s, visible, scene, eye, rgb):
+    size = eye.shape[0]
+    column = min(size - 1, max(0, int(s[UV] * np.float32(size))))
+    row = min(size - 1, max(0, int(s[UV + 1] * np.float32(size))))
     nx, ny, nz = s[NORMAL], s[NORMAL + 1], s[NORMAL + 2]
     length = math.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-6)
     nx, ny, nz = nx / length, ny / length, nz / length
-    k, f = scene.key, scene.fill
-    key = _power16(_half_dot(nx, ny, nz, k[0], k[1], k[2], np.float32(0), np.float32(0), np.float32(1)))
-    fill = _power16(_half_dot(nx, ny, nz, f[0], f[1], f[2], np.float32(0), np.float32(0), np.float32(1)))
+    key = _power16(_half_dot(nx, ny, nz, scene[TO_KEY], scene[TO_KEY + 1], scene[TO_KEY + 2], ZERO, ZERO, ONE))
+    fill = _power16(_half_dot(nx, ny, nz, scene[TO_FILL], scene[TO_FILL + 1], scene[TO_FILL + 2], ZERO, ZERO, ONE))
     key, fill = _power16(key), _power16(fill)
-    lit = max(np.float32(0), (s[FACING] + np.float32(0.25)) / np.float32(1.25)) * visible
+    lit = max(ZERO, (s[FACING] + np.float32(0.25)) / np.float32(1.25)) * visible
     for c in range(3):
-        albedo = surface.eye[row, column, c]
+        albedo = eye[row, column, c]
         rgb[c] += albedo * (s[AMBIENT + c] + s[KEY + c] * lit * s[OPEN])
-        rgb[c] += (np.float32(0.9) * key * visible * scene.key_colour[c] + fill * scene.fill_colour[c]) * s[OPEN]
+        rgb[c] += (np.float32(0.9) * key * visible * scene[KEY_COLOUR + c] + fill * scene[FILL_COLOUR + c]) * s[OPEN]
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
-def _shade_hair(s, visible, scene, surface, rgb):
-    height, width = surface.hair.shape
-    column = min(width - 1, max(0, int(s[UV] * width)))
-    row = min(height - 1, max(0, int(s[UV + 1] * height)))
-    strand = surface.hair[row, column] * np.float32(1 / 255)
-    along = s[GLINT] + (strand - np.float32(0.5)) * np.float32(0.4)
+def _shade_hair(s, visible, scene, hair, rgb):
+    height, width = hair.shape
+    column = min(width - 1, max(0, int(s[UV] * np.float32(width))))
+    row = min(height - 1, max(0, int(s[UV + 1] * np.float32(height))))
+    strand = np.float32(hair[row, column]) * BYTE
+    along = s[GLINT] + (strand - HALF) * np.float32(0.4)
     shift = along - np.float32(0.12)
-    white = _power16(max(np.float32(0), 1 - along * along))
-    tinted = max(np.float32(0), 1 - shift * shift)
+    white = _power16(max(ZERO, ONE - along * along))
+    tinted = max(ZERO, ONE - shift * shift)
     tinted = tinted * tinted * tinted * tinted
     visible = np.float32(0.25) + np.float32(0.75) * visible
-    lit = max(np.float32(0), (s[FACING] + np.float32(0.4)) / np.float32(1.4)) * visible
+    lit = max(ZERO, (s[FACING] + np.float32(0.4)) / np.float32(1.4)) * visible
     shade = np.float32(0.4) + np.float32(0.9) * strand
     for c in range(3):
         body = s[AMBIENT + c] + s[KEY + c] * lit * (np.float32(0.55) + np.float32(0.6) * tinted)
-        rgb[c] += body * shade + s[SHEEN] * scene.sky[c] * strand
-        rgb[c] += white * lit * scene.key_colour[c] * np.float32(0.035) * strand
+        rgb[c] += body * shade + s[SHEEN] * scene[SKY + c] * strand
+        rgb[c] += white * lit * scene[KEY_COLOUR + c] * np.float32(0.035) * strand
 
 
 @njit(cache=True, error_model="numpy")
 @no_type_check
-def shade(ids, bary, triangles, material, varying, shadow, scene, surface, factor, out):
+def shade(ids, bary, triangles, material, varying, shadow, scene, skin, hair, eye, factor, out):
     """Shade every sample and average ``factor`` x ``factor`` of them into ``out`` (h w 4: linear RGB and coverage)."""
     s, texel, rgb = np.empty(COLUMNS, np.float32), np.empty(8, np.float32), np.empty(3, np.float32)
     share = np.float32(1 / (factor * factor))
@@ -289,22 +313,22 @@ def shade(ids, bary, triangles, material, varying, shadow, scene, surface, facto
                         continue
                     covered += 1
                     b1, b2 = bary[y, x, 0], bary[y, x, 1]
-                    b0 = 1 - b1 - b2
+                    b0 = ONE - b1 - b2
                     i0, i1, i2 = triangles[t, 0], triangles[t, 1], triangles[t, 2]
                     for c in range(COLUMNS):
                         s[c] = b0 * varying[i0, c] + b1 * varying[i1, c] + b2 * varying[i2, c]
                     visible = _visible(shadow, s)
                     kind = material[t]
-                    if kind == 3:
-                        _shade_hair(s, visible, scene, surface, rgb)
+                    if kind >= 3:
+                        _shade_hair(s, visible, scene, hair, rgb)
                     elif kind == 2:
-                        _shade_eye(s, visible, scene, surface, rgb)
+                        _shade_eye(s, visible, scene, eye, rgb)
                     elif kind == 1:
                         _shade_surface(s, visible, scene, rgb)
                     elif s[CLOTH] > 0.5:
-                        _shade_cloth(s, visible, scene, surface, rgb)
+                        _shade_cloth(s, visible, scene, rgb)
                     else:
-                        _shade_skin(s, visible, scene, surface, texel, rgb)
+                        _shade_skin(s, visible, scene, skin, texel, rgb)
             for c in range(3):
                 out[row, column, c] = rgb[c] * share
-            out[row, column, 3] = covered * share
+            out[row, column, 3] = np.float32(covered) * share

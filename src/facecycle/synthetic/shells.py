@@ -107,6 +107,7 @@ def build_shell(
             Mesh.build(
                 rest, keep, HAIR, tint=colour * (0.7 + 0.3 * t), normals=direction, tangents=tangents,
                 follow=load_assets().follow[pairs[:, 0]], uv=in_slot(uv, slot), gloss=0.03,
+                casts=layer == shell.layers - 2,
             )
         )  # fmt: skip
     return meshes

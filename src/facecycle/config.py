@@ -67,6 +67,7 @@ class ModelConfig(Section):
 
     image_size: int = number(64, 32, 256)
     code_dim: int = number(256, 8, 4096)
+    code_norm: bool = False  # hold the code's strength before its tanh; not in the paper, see docs/method.md
     encoder_width: float = number(1.0, 0.0625, 4)  # of 64, 128, 256 channels
     flow_width: float = number(1.0, 0.0625, 4)  # of 256, 128, 64 channels
     flow_inverse: str = choice("velocity", "velocity", "fixed-point", "published")
@@ -153,6 +154,7 @@ class StageConfig(Section):
     schedule: str = choice("steps", "steps", "cosine")
     lr: tuple[float, ...] = (1e-5, 5e-5, 1e-5)
     lr_at: tuple[float, ...] = (0.0, 0.025, 0.5)  # shares of `steps` at which each rate begins
+    code_lr: float = number(0.05, 0, 1)  # share of the rate for the linear layers that make the code
     warmup: int = number(0, 0)  # steps of linear warm-up (cosine only)
     beta1: float = number(0.5, 0, 0.9999)
     beta2: float = number(0.999, 0, 0.99999)

@@ -19,8 +19,8 @@ PAPER = RunConfig(
     model=ModelConfig(flow_inverse="fixed-point"),
     perceptual=PerceptualConfig("vgg19"),
     # 40 and 20 epochs in the paper, at rates that change after epochs 1 and 20 (of 40), 1 and 10 (of 20).
-    motion=StageConfig(400_000, 16, "steps", (1e-5, 5e-5, 1e-5), (0.0, 0.025, 0.5), 0, 0.5, 0.999),
-    identity=StageConfig(200_000, 16, "steps", (5e-5, 1e-4, 1e-5), (0.0, 0.05, 0.5), 0, 0.5, 0.9),
+    motion=StageConfig(400_000, 16, "steps", (1e-5, 5e-5, 1e-5), (0.0, 0.025, 0.5), 1.0, 0, 0.5, 0.999),
+    identity=StageConfig(200_000, 16, "steps", (5e-5, 1e-4, 1e-5), (0.0, 0.05, 0.5), 1.0, 0, 0.5, 0.9),
     augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05),
     data=DataConfig(workers=4),
     motion_loss=MotionLossConfig(drift=0.0),
@@ -30,6 +30,7 @@ PAPER = RunConfig(
 COMPACT = RunConfig(
     preset="compact",
     model=ModelConfig(
+        code_norm=True,
         encoder_width=0.5,
         flow_width=0.5,
         generator_width=0.25,
@@ -39,8 +40,8 @@ COMPACT = RunConfig(
         transfer_blocks=4,
     ),
     perceptual=PerceptualConfig("mobilenetv2", shrink=2),
-    motion=StageConfig(12_000, 16, "cosine", (3e-4,), (0.0,), 200, 0.9, 0.999),
-    identity=StageConfig(6_000, 16, "cosine", (3e-4,), (0.0,), 200, 0.9, 0.999),
+    motion=StageConfig(12_000, 16, "cosine", (3e-4,), (0.0,), 0.05, 200, 0.9, 0.999),
+    identity=StageConfig(6_000, 16, "cosine", (3e-4,), (0.0,), 0.05, 200, 0.9, 0.999),
     augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05, brightness=0.1, contrast=0.2, grey=0.1),
     train=TrainConfig(channels_last=True, validate_every=500, checkpoint_every=500),
 )
@@ -48,7 +49,7 @@ COMPACT = RunConfig(
 SMOKE = RunConfig(
     preset="smoke",
     model=ModelConfig(
-        image_size=64,
+        code_norm=True,
         encoder_width=0.25,
         flow_width=0.25,
         generator_width=0.125,
@@ -58,10 +59,10 @@ SMOKE = RunConfig(
         transfer_blocks=2,
     ),
     perceptual=PerceptualConfig("none"),
-    motion=StageConfig(600, 16, "cosine", (1e-3,), (0.0,), 20, 0.9, 0.999),
-    identity=StageConfig(300, 16, "cosine", (1e-3,), (0.0,), 20, 0.9, 0.999),
+    motion=StageConfig(300, 16, "cosine", (1e-3,), (0.0,), 0.05, 30, 0.9, 0.999),
+    identity=StageConfig(150, 16, "cosine", (1e-3,), (0.0,), 0.05, 20, 0.9, 0.999),
     augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05),
-    train=TrainConfig(channels_last=True, ema=0.99, validate_every=300, checkpoint_every=300, validation_clips=16),
+    train=TrainConfig(channels_last=True, ema=0.99, validate_every=100, checkpoint_every=150, validation_clips=16),
 )
 
 PRESETS = {config.preset: config for config in (PAPER, COMPACT, SMOKE)}

@@ -18,9 +18,11 @@ class Encoder(nn.Module):
         widths: channels at 1/2, 1/4 and 1/8 of the resolution; the published network has 64, 128, 256.
         image_size: side of the face in pixels, a multiple of 16.
         code_dim: length of the code.
+        norm: scale each code to a root mean square of 1 before the tanh. Without normalisation anywhere, a useful
+            learning rate drives every unit into saturation within some tens of steps, where no gradient comes back.
     """
 
-    def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int) -> None:
+    def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int, norm: bool = False) -> None:
         super().__init__()
         small, middle, large = widths
         self.stem = nn.Sequential(conv(3, small, stride=2, kernel=7), conv(small, small))
@@ -38,8 +40,10 @@ class Encoder(nn.Module):
         )
         side = image_size // 16 >> halvings
         self.code = nn.Sequential(
-            nn.Flatten(), nn.Linear(middle * side * side, 512), nn.LeakyReLU(SLOPE), nn.Linear(512, code_dim), nn.Tanh()
-        )
+            nn.Flatten(),
+            nn.Linear(middle * side * side, 512), nn.LeakyReLU(SLOPE), nn.Linear(512, code_dim),
+            nn.RMSNorm(code_dim, elementwise_affine=False) if norm else nn.Identity(), nn.Tanh(),
+        )  # fmt: skip
         initialise(self)
         nn.init.normal_(self.code[3].weight, 0, 0.02)  # well inside the tanh
 

@@ -45,11 +45,11 @@ def build_networks(config: ModelConfig) -> Networks:
     flow = scaled((256, 128, 64), config.flow_width)
     generator = scaled((64, 128, 256), config.generator_width)
     return Networks(
-        motion_encoder=Encoder(encoder, config.image_size, config.code_dim),
+        motion_encoder=Encoder(encoder, config.image_size, config.code_dim, config.code_norm),
         flow_decoder=FlowDecoder(flow, config.code_dim, config.image_size, config.flow_inverse),
         face_generator=FaceGenerator(
             generator, config.generator_blocks, config.generator_paint, config.generator_noise
         ),
-        identity_encoder=Encoder(encoder, config.image_size, config.code_dim),
+        identity_encoder=Encoder(encoder, config.image_size, config.code_dim, config.code_norm),
         identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.generator_paint, config.code_dim),
     )

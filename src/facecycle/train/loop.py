@@ -18,6 +18,7 @@ from facecycle.data.pairs import PairLoader
 from facecycle.draw import save_picture
 from facecycle.errors import FaceCycleError
 from facecycle.losses.perceptual import build_perceptual
+from facecycle.model.encoder import Encoder
 from facecycle.model.networks import Networks, build_networks
 from facecycle.model.weights import load_state
 from facecycle.train import checkpoint
@@ -96,8 +97,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     """Train one stage from its newest checkpoint, if any; True when it is finished."""
     config, settings, networks = run.config, stage.settings(), stage.networks
     names = checkpoint.named(networks)
-    trained = [parameter for parameter in networks.parameters() if parameter.requires_grad]
-    adam = torch.optim.Adam(trained, lr=settings.lr[0], betas=(settings.beta1, settings.beta2), foreach=True)
+    adam = torch.optim.Adam(parameter_groups(stage), betas=(settings.beta1, settings.beta2), foreach=True)
     step = run.restore(stage.name, networks, averaged, adam, names)
     if step >= settings.steps:
         return True
@@ -149,7 +149,7 @@ def train_step(
     )
     noise = keyed(config, step, NOISE + rank, stored.device) if config.model.generator_noise else None
     for group in optimizer.param_groups:
-        group["lr"] = rate(settings, step)
+        group["lr"] = rate(settings, step) * group["share"]
     loss, parts = model(clips, noise)
     optimizer.zero_grad()
     fabric.backward(loss)
@@ -177,6 +177,20 @@ def validate(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, so
     run.tracker.write(stage.name, step, "validation", totals)
     first = judge.cycle(centre(stored[:4].to(fabric.device), config.model.image_size))
     save_picture(draw_cycle(first), run.folder / "previews" / f"{stage.name}-{step:08d}.png")
+
+
+def parameter_groups(stage: Stage) -> list[dict[str, Any]]:
+    """What a stage trains, the layers that make the code apart.
+
+    A step of Adam moves every weight by the learning rate, hence an output of a linear layer by about the rate times
+    its number of inputs. Before a tanh that saturates within ten steps, and a saturated code stays dead.
+    """
+    code = {id(p) for m in stage.trained() if isinstance(m, Encoder) for p in m.code.parameters()}
+    trained = [parameter for parameter in stage.networks.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if id(p) not in code], "share": 1.0},
+        {"params": [p for p in trained if id(p) in code], "share": stage.settings().code_lr},
+    ]
 
 
 def rate(settings: StageConfig, step: int) -> float:

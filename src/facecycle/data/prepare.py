@@ -111,7 +111,7 @@ def prepare(
         tell("resumed", [row for index in set(range(len(plan))) - set(todo) for row in _rows(out, index)])
         tasks = [_Task(out, index, plan[index].start, found.sources[plan[index]], options) for index in todo]
         if workers is None:
-            workers = len(os.sched_getaffinity(0))
+            workers = _cores()
         (_run_here if min(workers, len(tasks)) <= 1 else _run_processes)(tasks, workers, tell)
         if todo or not (out / "manifest.npz").exists():
             finish_faceset(out, len(plan))
@@ -248,6 +248,10 @@ def _begin_worker(news: Any, stop: Any) -> None:
 
 def _work_in_process(task: _Task) -> None:
     _work(task, lambda what, value: _worker["news"].put((what, value)), _worker["stop"].is_set)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -142,6 +142,7 @@ class IdentityLossConfig(Section):
     symmetry: float = number(1.5, 0)
     perceptual: float = number(0.01, 0)
     mean_face: float = number(1.0, 0)  # the hinge
+    anchor: float = number(1.0, 0)  # of the mean face to the average neutral face; not in the paper, see docs/method.md
     mean_face_slack: float = number(0.1, 0, 1)
 
 
@@ -250,10 +251,12 @@ def load(path: Path) -> RunConfig:
     """Read a configuration written by `save`."""
     try:
         return from_dict(tomllib.loads(path.read_text("utf-8")))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FaceCycleError(f"{path}: not TOML ({error})") from None
     except FileNotFoundError:
         raise FaceCycleError(f"{path}: no such file; a run folder holds a config.toml") from None
+    except OSError as error:
+        raise FaceCycleError(f"{path}: cannot be read ({error.strerror}); name a config.toml") from None
 
 
 def save(config: RunConfig, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from facecycle.config import (
     AugmentConfig,
     DataConfig,
+    IdentityLossConfig,
     ModelConfig,
     MotionLossConfig,
     PerceptualConfig,
@@ -24,6 +25,7 @@ PAPER = RunConfig(
     augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05),
     data=DataConfig(workers=4),
     motion_loss=MotionLossConfig(drift=0.0),
+    identity_loss=IdentityLossConfig(anchor=0.0),
     train=TrainConfig(clip_gradient=0, ema=0.0),
 )
 

@@ -36,6 +36,8 @@ class IdentityCycle:
     """M_i = N_i - y_i, one for each frame"""
     mean_face: Float[Tensor, "1 3 h w"]
     """Their average over the batch, ``1 3 h w``"""
+    mean_neutral: Float[Tensor, "1 3 h w"]
+    """The average neutral face of the batch"""
     restored_neutral: Face
     """N^ = mean face + y"""
     restored: Face
@@ -76,6 +78,7 @@ def identity_cycle(networks: Networks, clips: Clip, average: Callable[[Tensor], 
         neutral=neutral,
         mean_faces=mean_faces,
         mean_face=mean_face,
+        mean_neutral=average(neutral),
         restored_neutral=restored_neutral,
         restored=networks.face_generator(restored_neutral, flow.to_face),
         warped=warp(restored_neutral, flow.to_face),

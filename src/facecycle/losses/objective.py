@@ -11,7 +11,10 @@ may drift anywhere; asking that faces move nowhere on average ties it down, and 
 The identity stage (section 3.2)::
 
     |I^-I| + .8 |Dir-I| + |N^-N|  +  5 [(1-S(I^,I)) + .8 (1-S(Dir,I))]  +  1.5 sym(N^)
-    + .01 style({Dir, I^}, I)  +  hinge(|M_i - mean M| - .1)
+    + .01 style({Dir, I^}, I)  +  hinge(|M_i - mean M| - .1)  +  |mean M - mean N|
+
+The last term is ours too: without it the mean face is any one picture from which people can be rebuilt, and need not be
+a face.
 """
 
 from __future__ import annotations
@@ -72,6 +75,7 @@ def identity_objective(
         ssim=weights.ssim * (weights.restored * (1 - ssim(cycle.restored)) + weights.warped * (1 - ssim(cycle.warped))),
         symmetry=weights.symmetry * symmetry(cycle.restored_neutral),
         mean_face=weights.mean_face * hinge(cycle.mean_faces, cycle.mean_face, weights.mean_face_slack),
+        anchor=weights.anchor * (cycle.mean_face - cycle.mean_neutral).abs().mean(),
         perceptual=weights.perceptual * style([cycle.warped, cycle.restored], face, perceptual),
     )
 

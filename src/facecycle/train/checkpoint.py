@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -82,7 +83,7 @@ def load(path: Path) -> tuple[State, dict[str, dict[str, Tensor]]]:
         if values["crop"] != CROP_NAME:
             raise FaceCycleError(f"{path}: trained on crop {values['crop']!r}, this version cuts {CROP_NAME!r}")
         return State(**values), {file.stem: load_file(file) for file in path.glob("*.safetensors")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise FaceCycleError(
             f"{path}: unreadable checkpoint ({error}); remove it to go on from an older one"
         ) from error

@@ -25,6 +25,7 @@ TITLES = {
     "neutral_to_face": "W(N~,B)",
     "mean_faces": "mean M_i",
     "mean_face": "mean face",
+    "mean_neutral": "mean of N",
     "restored_neutral": "N restored",
 }
 

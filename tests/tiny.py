@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from facecycle.config import DataConfig, ModelConfig, PerceptualConfig, RunConfig, StageConfig, TrainConfig
+from facecycle.config import DataConfig, ModelConfig, PerceptualConfig, RunConfig, StageConfig, TrainConfig, save
 from facecycle.data.faceset import ShardWriter, finish_faceset, write_faceset
 from facecycle.model.networks import Networks, build_networks
 
@@ -35,7 +36,9 @@ MODEL = ModelConfig(
 
 
 def tiny_stage(steps: int, rate: float = 1e-3, batch_size: int = 4) -> StageConfig:
-    return StageConfig(steps, batch_size, "cosine", (rate,), (0.0,), 2, 0.9, 0.999)
+    return StageConfig(
+        steps=steps, batch_size=batch_size, schedule="cosine", lr=(rate,), lr_at=(0.0,), warmup=2, beta1=0.9
+    )
 
 
 def tiny_config(source: Path | str, motion: int = 6, identity: int = 6, **train: object) -> RunConfig:
@@ -118,3 +121,25 @@ def _row(person: int, frame: int, size: int) -> dict[str, object]:
         "sharpness": 1.0,
         "score": 1.0,
     }
+
+
+def train_tiny(run: Path, config: RunConfig, **options: object) -> bool | None:
+    """``facecycle train --config`` in this process."""
+    from facecycle.train import start
+
+    file = run.with_name(run.name + ".toml")
+    save(config, file)
+    return start(run=run, config=file, device="cpu", **options)  # type: ignore[arg-type]
+
+
+def resume_tiny(run: Path, **options: object) -> bool | None:
+    """``facecycle train --resume`` in this process."""
+    from facecycle.train import start
+
+    return start(run=run, resume=True, device="cpu", **options)  # type: ignore[arg-type]
+
+
+def records(run: Path) -> list[dict]:
+    """What a run wrote down, without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]

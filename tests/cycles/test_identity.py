@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-from tiny import MODEL, SIZE, face_tensor, tiny_networks
 
 from facecycle.cycles.identity import identity_cycle, remove_identity, restore_identity
 from facecycle.cycles.motion import remove_motion
 from facecycle.model.warp import warp
+from tiny import MODEL, SIZE, face_tensor, tiny_networks
 
 PICTURES = ("face", "neutral", "mean_faces", "restored_neutral", "restored", "warped")
 
@@ -19,9 +19,9 @@ def test_shapes() -> None:
         cycle = identity_cycle(tiny_networks().eval(), face_tensor(3, 3))
     for name in PICTURES:
         assert getattr(cycle, name).shape == (9, 3, SIZE, SIZE), name
-    assert cycle.mean_face.shape == (1, 3, SIZE, SIZE)
+    assert cycle.mean_face.shape == cycle.mean_neutral.shape == (1, 3, SIZE, SIZE)
     assert cycle.identity.shape == (9, MODEL.code_dim)
-    assert {f.name for f in dataclasses.fields(cycle)} == {*PICTURES, "mean_face", "identity", "flow"}
+    assert {f.name for f in dataclasses.fields(cycle)} == {*PICTURES, "mean_face", "mean_neutral", "identity", "flow"}
 
 
 def test_each_intermediate_is_what_the_paper_writes() -> None:
@@ -33,6 +33,7 @@ def test_each_intermediate_is_what_the_paper_writes() -> None:
         torch.testing.assert_close(cycle.identity, networks.identity_encoder(cycle.face))
         torch.testing.assert_close(cycle.mean_faces, remove_identity(networks, neutral, cycle.identity))
         torch.testing.assert_close(cycle.mean_face, cycle.mean_faces.mean(0, keepdim=True))
+        torch.testing.assert_close(cycle.mean_neutral, neutral.mean(0, keepdim=True))
         restored = restore_identity(networks, cycle.mean_face, cycle.identity)
         torch.testing.assert_close(cycle.restored_neutral, restored)
         torch.testing.assert_close(cycle.restored, networks.face_generator(restored, flow.to_face))

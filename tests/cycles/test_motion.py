@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 import torch
-from tiny import MODEL, SIZE, face_tensor, tiny_networks
 
 from facecycle.cycles.motion import MotionCycle, motion_cycle, next_frame, remove_motion, restore_motion
 from facecycle.model.warp import warp
+from tiny import MODEL, SIZE, face_tensor, tiny_networks
 
 PICTURES = ("face", "neutral", "other_neutral", "restored", "redrawn", "warped", "round_trip", "neutral_to_face")
 

@@ -12,7 +12,7 @@ Picture = np.ndarray  # b c h w
 
 def bilinear(x: Picture, flow: np.ndarray) -> Picture:
     """x(p + flow(p)): positions where the picture spans [-1, 1] from edge to edge; outside, the border is repeated."""
-    batch, channels, height, width = x.shape
+    batch, _, height, width = x.shape
     out = np.empty_like(x)
     for b in range(batch):
         for i in range(height):
@@ -89,8 +89,8 @@ def motion_loss(face, neutral, restored, redrawn, to_neutral, to_face, style_of,
     )  # fmt: skip
 
 
-def identity_loss(face, neutral, mean_faces, restored_neutral, restored, to_face, style_of) -> float:
-    """The identity stage (I, N, M_i, N^, I^, B)."""
+def identity_loss(face, neutral, mean_faces, restored_neutral, restored, to_face, style_of, anchor=1.0) -> float:
+    """The identity stage (I, N, M_i, N^, I^, B), and the term that ties the mean face to the mean neutral face."""
     warped = bilinear(restored_neutral, to_face)
     mean_face = mean_faces.mean(0, keepdims=True)
     return (
@@ -99,4 +99,5 @@ def identity_loss(face, neutral, mean_faces, restored_neutral, restored, to_face
         + 1.5 * asymmetry(restored_neutral)
         + 0.01 * style_of([warped, restored], face)
         + float(np.mean(np.maximum(np.abs(mean_faces - mean_face) - 0.1, 0)))
+        + anchor * distance(mean_face, neutral.mean(0, keepdims=True))
     )  # fmt: skip

@@ -8,7 +8,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from tiny import MODEL, face_tensor, tiny_networks
 from torch import nn
 
 from facecycle.config import IdentityLossConfig, MotionLossConfig
@@ -17,6 +16,7 @@ from facecycle.cycles.motion import motion_cycle
 from facecycle.losses.objective import identity_objective, motion_objective, style
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.model.networks import Networks
+from tiny import MODEL, face_tensor, tiny_networks
 
 from . import reference
 
@@ -75,9 +75,9 @@ def test_the_motion_stage_as_published_has_no_drift_term() -> None:
 
 def test_the_identity_stage() -> None:
     cycle = identity_cycle(painted_networks(), face_tensor(2))
-    objective = identity_objective(cycle, IdentityLossConfig(), features())
+    objective = identity_objective(cycle, IdentityLossConfig(anchor=2.0), features())
     pictures = (cycle.face, cycle.neutral, cycle.mean_faces, cycle.restored_neutral, cycle.restored)
-    expected = reference.identity_loss(*map(double, pictures), double(cycle.flow.to_face), style_of)
+    expected = reference.identity_loss(*map(double, pictures), double(cycle.flow.to_face), style_of, anchor=2.0)
     assert objective.parts["mean_face"] > 1e-4  # the hinge is at work
     assert objective.total.item() == pytest.approx(expected, rel=1e-5)
 

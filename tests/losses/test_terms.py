@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import face_tensor
 
 from facecycle.losses.terms import SSIM, gram, hinge, l1, symmetry
+from tiny import face_tensor
 
 from . import reference
 

@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 import torch
-from tiny import MODEL, face_tensor, tiny_networks
 
 from facecycle.model.encoder import Encoder
+from tiny import MODEL, face_tensor, tiny_networks
 
 SIZES = (32, 48, 64, 96, 128, 256)
 

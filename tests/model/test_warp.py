@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import face_tensor
 from torch import Tensor
 
 from facecycle.model.flow import DECODED, FlowDecoder
 from facecycle.model.warp import compose, cycle_error, integrate, invert, pixel_grid, resize, warp
+from tiny import face_tensor
 
 SIZE = 64
 

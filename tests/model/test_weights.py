@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny import MODEL, tiny_networks
 
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import FILE, load_networks, load_state, read_weights, save_weights
+from tiny import MODEL, tiny_networks
 
 
 @pytest.fixture

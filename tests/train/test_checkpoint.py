@@ -1,0 +1,142 @@
+"""Checkpoints: whole or not there, the last few kept, and read back to the bit."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from facecycle.errors import FaceCycleError
+from facecycle.train import checkpoint
+from facecycle.train.checkpoint import State
+
+
+def write(folder: Path, stage: str = "motion", step: int = 1, keep: int = 9) -> Path:
+    tensors = {"networks": {"a": torch.full((3,), float(step))}, "optimizer": {"a/step": torch.tensor(step)}}
+    return checkpoint.save(folder, State(stage, step, "CC0", step), tensors, keep)
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    state, tensors = checkpoint.load(write(tmp_path, step=7))
+    assert (state.stage, state.step, state.licence, state.averaged) == ("motion", 7, "CC0", 7)
+    assert tensors["networks"]["a"].tolist() == [7, 7, 7]
+    assert tensors["optimizer"]["a/step"].item() == 7
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".pkl", ".pt", ".pth", ".ckpt")]
+
+
+def test_the_last_few_of_each_stage_are_kept(tmp_path: Path) -> None:
+    for step in (5, 10, 100, 20):
+        write(tmp_path, "motion", step, keep=2)
+    write(tmp_path, "identity", 3, keep=2)
+    assert [path.name for path in checkpoint.complete(tmp_path)] == [
+        "motion-00000020", "motion-00000100", "identity-00000003",
+    ]  # fmt: skip
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_a_kill_leaves_is_not_read(tmp_path: Path) -> None:
+    good = write(tmp_path, step=1)
+    half = tmp_path / "motion-00000002.partial"
+    half.mkdir()
+    (half / "state.json").write_text("{}")
+    (tmp_path / "motion-00000003").mkdir()  # no state in it
+    assert checkpoint.complete(tmp_path) == [good]
+    write(tmp_path, step=2)  # the next attempt clears the remains
+    assert [path.name for path in checkpoint.complete(tmp_path)] == ["motion-00000001", "motion-00000002"]
+    assert not half.exists()
+
+
+@pytest.mark.parametrize("victim", ["safetensors", "rename", "rmtree"])
+def test_dying_anywhere_in_a_save_leaves_whole_checkpoints(
+    victim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stop at each step of a save in turn, as a kill would, and read what lies there."""
+
+    class Killed(BaseException):
+        pass
+
+    write(tmp_path, step=1)
+    write(tmp_path, step=2)
+    calls = {"count": 0}
+    target = {
+        "safetensors": (checkpoint, "save_file"),
+        "rename": (Path, "rename"),
+        "rmtree": (checkpoint.shutil, "rmtree"),
+    }
+    place, name = target[victim]
+    original = getattr(place, name)
+    for dies_at in range(1, 5):
+        calls["count"] = 0
+
+        def dying(*arguments, _dies_at: int = dies_at, **options):
+            calls["count"] += 1
+            if calls["count"] == _dies_at:
+                raise Killed
+            return original(*arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, dying)
+            with suppress(Killed):
+                write(tmp_path, step=2 + dies_at, keep=2)
+        found = checkpoint.complete(tmp_path)
+        assert found
+        for path in found:
+            state, tensors = checkpoint.load(path)
+            assert tensors["networks"]["a"].tolist() == [state.step] * 3
+            assert set(tensors) == {"networks", "optimizer"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 9, "version": "3.1"}, r"motion-00000001: checkpoint format 9.*facecycle 3\.1"),
+        ({"crop": "other"}, "trained on crop 'other'"),
+        ({"surprise": 1}, "unreadable checkpoint"),
+    ],
+)
+def test_other_versions_are_refused(change: dict, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path)
+    state = json.loads((path / "state.json").read_text())
+    (path / "state.json").write_text(json.dumps(state | change))
+    with pytest.raises(FaceCycleError, match=message):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("file", ["state.json", "networks.safetensors", "optimizer.safetensors"])
+def test_a_cut_checkpoint_is_named_with_the_mend(file: str, tmp_path: Path) -> None:
+    path = write(tmp_path)
+    whole = (path / file).read_bytes()
+    (path / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FaceCycleError, match=r"motion-00000001: unreadable checkpoint .* older one"):
+        checkpoint.load(path)
+
+
+def test_an_optimizer_goes_on_to_the_bit() -> None:
+    def build() -> tuple[nn.Module, torch.optim.Adam]:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            module = nn.Linear(4, 3)
+        return module, torch.optim.Adam(module.parameters(), 1e-2, foreach=True)
+
+    def step(module: nn.Module, optimizer: torch.optim.Adam, count: int) -> None:
+        for i in range(count):
+            optimizer.zero_grad()
+            module(torch.linspace(-1, 1, 8).view(2, 4) * (i + 1)).square().sum().backward()
+            optimizer.step()
+
+    module, optimizer = build()
+    step(module, optimizer, 3)
+    packed = checkpoint.pack_optimizer(optimizer, checkpoint.named(module))
+    assert set(packed) == {f"{name}/{q}" for name in ("weight", "bias") for q in ("step", "exp_avg", "exp_avg_sq")}
+    other, fresh = build()
+    other.load_state_dict(module.state_dict())
+    checkpoint.unpack_optimizer(fresh, checkpoint.named(other), {key: value.clone() for key, value in packed.items()})
+    step(module, optimizer, 3)
+    step(other, fresh, 3)
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True))
+    with pytest.raises(FaceCycleError, match="optimizer state for gone"):
+        checkpoint.unpack_optimizer(fresh, checkpoint.named(other), {"gone/step": torch.tensor(1.0)})

@@ -1,0 +1,131 @@
+"""The two stages: who learns, who is left alone, and what is measured on held-out people."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from facecycle.losses.perceptual import PerceptualFeatures
+from facecycle.train.stage import STAGES, Stage, code_statistics
+from tiny import face_tensor, tiny_config, tiny_networks
+
+PARTS = {
+    "motion": {"motion_encoder", "flow_decoder", "face_generator"},
+    "identity": {"identity_encoder", "identity_transfer"},
+}
+
+
+def stage_of(name: str, perceptual: PerceptualFeatures | None = None) -> Stage:
+    return STAGES[name](tiny_networks(), tiny_config("none"), perceptual)
+
+
+def features() -> PerceptualFeatures:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return PerceptualFeatures([torch.nn.Sequential(torch.nn.Conv2d(3, 6, 3), torch.nn.ReLU())])
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_gradient_reaches_every_trained_parameter_and_no_frozen_one(name: str) -> None:
+    stage = stage_of(name, features()).train()
+    total, _ = stage(face_tensor(3))
+    total.backward()
+    reached = {key for key, value in stage.networks.named_parameters() if value.grad is not None and value.grad.any()}
+    expected = {key for key, _ in stage.networks.named_parameters() if key.split(".")[0] in PARTS[name]}
+    assert reached == expected
+    assert {key for key, value in stage.named_parameters() if value.requires_grad} == {
+        f"networks.{k}" for k in expected
+    }
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_only_what_learns_is_in_training_mode(name: str) -> None:
+    stage = stage_of(name, features()).train()
+    for part, module in stage.networks.named_children():
+        assert module.training == (part in PARTS[name])
+    assert stage.perceptual is not None
+    assert not stage.perceptual.training
+    assert not any(module.training for module in stage.eval().modules())
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_step_changes_what_learns_and_nothing_else(name: str) -> None:
+    stage = stage_of(name).train()
+    before = {key: value.clone() for key, value in stage.networks.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in stage.parameters() if p.requires_grad], lr=1e-2)
+    stage(face_tensor(2))[0].backward()
+    optimizer.step()
+    changed = {
+        key.split(".")[0] for key, value in stage.networks.state_dict().items() if not torch.equal(value, before[key])
+    }
+    assert changed == PARTS[name]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_parts_add_up(name: str) -> None:
+    total, parts = stage_of(name, features())(face_tensor(2))
+    assert sum(part.item() for part in parts.values()) == pytest.approx(total.item(), rel=1e-5)
+    assert total.shape == ()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_bfloat16_gives_nearly_the_same_objective(name: str) -> None:
+    stage, clips = stage_of(name).eval(), face_tensor(2)
+    plain, _ = stage(clips)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half, _ = stage(clips)
+    assert half.dtype == torch.float32
+    assert half.item() == pytest.approx(plain.item(), rel=0.05)
+
+
+@pytest.mark.parametrize("name", STAGES)
+@torch.no_grad()
+def test_checks_are_finite_and_named(name: str) -> None:
+    stage = stage_of(name).eval()
+    figures = stage.check(stage.cycle(face_tensor(3)))
+    assert all(value.isfinite() for value in figures.values())
+    common = {"restored_l1", "restored_ssim", "code_std", "code_rank", "code_saturated"}
+    assert common < set(figures)
+    if name == "motion":
+        clips = face_tensor(3)
+        copied = (clips[:, 0] - clips[:, 1]).abs().mean()
+        torch.testing.assert_close(figures["copied_l1"], copied)
+        assert figures["flow_cycle_px"] < 0.05
+
+
+def test_code_statistics_tell_a_dead_code() -> None:
+    dead = code_statistics(torch.ones(8, 4).mul(0.999))
+    assert dead["code_std"] == 0
+    assert dead["code_saturated"] == 1
+    directions = torch.eye(4).repeat(4, 1) * torch.tensor([1.0, -1.0]).repeat_interleave(8)[:, None]
+    assert code_statistics(directions)["code_rank"].item() == pytest.approx(4, rel=1e-3)
+    line = torch.linspace(-0.5, 0.5, 8)[:, None].expand(8, 4)
+    assert code_statistics(line)["code_rank"].item() == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STAGES)
+def test_a_compiled_stage_computes_the_same(name: str) -> None:
+    stage, clips = stage_of(name).train(), face_tensor(2)
+    plain, _ = stage(clips)
+    plain.backward()
+    gradients = {key: value.grad.clone() for key, value in stage.named_parameters() if value.grad is not None}
+    stage.zero_grad()
+    stage.compile()
+    compiled, _ = stage(clips)
+    compiled.backward()
+    torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5)
+    for key, value in stage.named_parameters():
+        if key in gradients:
+            torch.testing.assert_close(value.grad, gradients[key], rtol=1e-2, atol=1e-4)
+
+
+def test_frames_of_a_clip_may_be_more_than_two() -> None:
+    config = dataclasses.replace(
+        tiny_config("none"), data=dataclasses.replace(tiny_config("none").data, frames_per_clip=3)
+    )
+    for kind in STAGES.values():
+        stage = kind(tiny_networks(), config, None)
+        assert stage(face_tensor(2, 3))[0].isfinite()

@@ -12,7 +12,7 @@ from facecycle.data.crop import Crop
 from facecycle.synthetic.camera import PICTURE
 from facecycle.synthetic.develop import blur
 
-CANVAS = 144  # pixels of a background, which covers twice the picture's side about its centre
+CANVAS = 96  # pixels of a background, which covers twice the picture's side about its centre
 OUTDOORS = ("street", "greenery", "sky")
 INDOORS = ("room", "shelves", "studio", "lights")
 
@@ -76,7 +76,7 @@ def shelves(rng: np.random.Generator) -> np.ndarray:
     for top in range(-int(rng.integers(height)), CANVAS, height):
         x = 0
         while x < CANVAS:
-            w, h = int(rng.integers(2, 9)), int(rng.uniform(0.55, 0.9) * height)
+            w, h = int(rng.integers(2, 7)), int(rng.uniform(0.55, 0.9) * height)
             if rng.random() < 0.85:
                 colour = _accent(rng) if rng.random() < 0.45 else _grey(rng, 0.02, 0.45, 0.2)
                 canvas[max(0, top + height - h) : max(0, top + height), x : x + w] = colour
@@ -97,7 +97,7 @@ def lights(rng: np.random.Generator) -> np.ndarray:
     """A dim place with lamps far out of focus."""
     canvas = _ramp(_grey(rng, 0.004, 0.06, 0.25), _grey(rng, 0.004, 0.06, 0.25)).copy()
     y, x = np.mgrid[:CANVAS, :CANVAS]
-    radius = rng.uniform(3, 11)
+    radius = rng.uniform(2, 7.5)
     for _ in range(rng.integers(6, 30)):
         at, size = rng.uniform(0, CANVAS, 2), radius * rng.uniform(0.7, 1.2)
         disc = np.clip(size - np.hypot(x - at[0], y - at[1]), 0, 1)[..., None]
@@ -111,13 +111,13 @@ def street(rng: np.random.Generator) -> np.ndarray:
     canvas = _ramp(sky, sky * 1.1).copy()
     x = -int(rng.integers(20))
     while x < CANVAS:
-        w, top = int(rng.integers(18, 60)), int(rng.uniform(-0.2, 0.5) * CANVAS)
+        w, top = int(rng.integers(12, 40)), int(rng.uniform(-0.2, 0.5) * CANVAS)
         wall = _grey(rng, 0.06, 0.4, 0.15)
         canvas[max(0, top) :, max(0, x) : max(0, x + w)] = wall
-        for wy in range(top + 4, CANVAS, 13):
-            for wx in range(x + 3, x + w - 5, 9):
+        for wy in range(top + 3, CANVAS, 9):
+            for wx in range(x + 2, x + w - 4, 6):
                 if wx >= 0 and wy >= 0:
-                    canvas[wy : wy + 7, wx : wx + 5] = wall * rng.uniform(0.15, 0.5) if rng.random() < 0.8 else sky
+                    canvas[wy : wy + 5, wx : wx + 3] = wall * rng.uniform(0.15, 0.5) if rng.random() < 0.8 else sky
         x += w
     ground = int(rng.uniform(0.7, 1.0) * CANVAS)
     canvas[ground:] = _grey(rng, 0.08, 0.25, 0.05)
@@ -127,12 +127,12 @@ def street(rng: np.random.Generator) -> np.ndarray:
 def greenery(rng: np.random.Generator) -> np.ndarray:
     """Leaves in light and shade, sky shining through."""
     leaf = np.array([rng.uniform(0.05, 0.16), rng.uniform(0.12, 0.24), rng.uniform(0.02, 0.07)])
-    shade = np.exp(0.55 * _clouds(rng, rng.uniform(10, 30)))
+    shade = np.exp(0.55 * _clouds(rng, rng.uniform(7, 20)))
     canvas = leaf * shade * np.linspace(rng.uniform(1.0, 1.8), rng.uniform(0.4, 1.0), CANVAS)[:, None, None]
-    gaps = np.clip((_clouds(rng, rng.uniform(12, 40)) + np.linspace(0.3, -2, CANVAS)[:, None, None]) * 2, 0, 1)
+    gaps = np.clip((_clouds(rng, rng.uniform(8, 27)) + np.linspace(0.3, -2, CANVAS)[:, None, None]) * 2, 0, 1)
     canvas = canvas * (1 - gaps) + gaps * np.array([0.75, 0.85, 0.95]) * rng.uniform(0.6, 1.1)
     for _ in range(rng.integers(0, 3)):
-        x, w = rng.integers(CANVAS), rng.integers(3, 12)
+        x, w = rng.integers(CANVAS), rng.integers(2, 8)
         canvas[:, x : x + w] = np.array([0.09, 0.065, 0.045]) * rng.uniform(0.5, 1.5)
     return canvas.astype(np.float32)
 
@@ -141,13 +141,13 @@ def sky(rng: np.random.Generator) -> np.ndarray:
     """Sky with clouds over sea, sand, meadow or hills."""
     blue = np.array([0.28, 0.47, 0.80]) * rng.uniform(0.5, 1.1)
     canvas = _ramp(blue, np.array([0.72, 0.78, 0.85]) * rng.uniform(0.6, 1.1)).copy()
-    cloud = np.clip(_clouds(rng, rng.uniform(30, 70)) * 0.6, 0, 1)
+    cloud = np.clip(_clouds(rng, rng.uniform(20, 47)) * 0.6, 0, 1)
     canvas = canvas * (1 - cloud) + cloud * rng.uniform(0.6, 1.0)
     land = np.array([(0.05, 0.12, 0.18), (0.45, 0.38, 0.26), (0.10, 0.17, 0.04), (0.14, 0.13, 0.11)])[rng.integers(4)]
     x = np.arange(CANVAS)
-    ridge = CANVAS * rng.uniform(0.45, 0.85) + rng.uniform(0, 8) * np.sin(x / rng.uniform(8, 30) + rng.uniform(0, 6))
+    ridge = CANVAS * rng.uniform(0.45, 0.85) + rng.uniform(0, 5) * np.sin(x / rng.uniform(5, 20) + rng.uniform(0, 6))
     below = np.arange(CANVAS)[:, None] > ridge
-    canvas[below] = (land * rng.uniform(0.7, 1.4) * np.exp(0.15 * _clouds(rng, 20)))[below]
+    canvas[below] = (land * rng.uniform(0.7, 1.4) * np.exp(0.15 * _clouds(rng, 13)))[below]
     return canvas.astype(np.float32)
 
 
@@ -159,7 +159,7 @@ def sample_background(rng: np.random.Generator) -> tuple[str, Float[np.ndarray, 
     kind = str(rng.choice(list(PAINTERS), p=[0.28, 0.13, 0.16, 0.08, 0.12, 0.13, 0.10]))
     canvas = np.ascontiguousarray(PAINTERS[kind](rng), np.float32)
     canvas *= np.float32(rng.uniform(0.5, 1.1))
-    blur(canvas, float(rng.uniform(0.3, 3.5)))
+    blur(canvas, float(rng.uniform(0.2, 2.4)))
     return kind, canvas
 
 

@@ -68,7 +68,7 @@ def eye_texture(key: PersonKey, ancestry: np.ndarray) -> tuple[str, Float[np.nda
     fibres = 1 + 0.16 * np.sin(turn * 29 + 3 * np.sin(turn * 5 + phases[0])) + 0.12 * np.sin(turn * 13 + phases[1])
     ring = 1.15 - 0.75 * smoothstep(0.72, 1.0, q) - 0.25 * smoothstep(0.55, 0.35, q)
     iris = np.array(COLOURS[name]) * np.exp(rng.normal(0, 0.15)) * (fibres * ring)[..., None]
-    sclera = np.array([0.47, 0.43, 0.41]) * rng.uniform(0.9, 1.08) * (1 - 0.35 * smoothstep(0.35, 0.8, r))[..., None]
+    sclera = np.array([0.42, 0.385, 0.37]) * rng.uniform(0.9, 1.08) * (1 - 0.35 * smoothstep(0.35, 0.8, r))[..., None]
     sclera = sclera * np.exp(-smoothstep(0.4, 0.8, r)[..., None] * np.array([0.0, 0.2, 0.22]))
     inner = smoothstep(1.05, 0.93, q)[..., None]
     pupil = smoothstep(0.44, 0.36, q)[..., None]

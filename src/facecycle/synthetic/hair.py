@@ -96,7 +96,7 @@ def _recipe(rng: np.random.Generator, style: str) -> tuple[Shell | None, Mantle 
     """The shell and the mantle of a style, each in a person's own measure."""
     u = rng.uniform
     side = float(rng.choice([-1, 1]))
-    cap = Shell(u(0.07, 0.12), u(0.04, 0.08), u(0.05, 0.09), lumps=0.1, sweep=(0.0, 0.0, -0.5), layers=3)
+    cap = Shell(u(0.07, 0.12), u(0.04, 0.08), u(0.05, 0.09), lumps=0.1, sweep=(0.0, 0.0, -0.5), layers=2)
     match style:
         case "crop":
             return Shell(u(0.06, 0.12), u(0.02, 0.05), u(0.06, 0.12)), None

@@ -29,12 +29,14 @@ class Hairline:
     peak: float
     thin: float
 
+    def line(self, angle: np.ndarray) -> np.ndarray:
+        """Height of the line at angles (degrees) from straight ahead, base-head decimetres."""
+        line = np.interp(angle, ANGLES, HEIGHTS) + self.rise * smoothstep(60, 35, angle)
+        return line + self.temples * np.exp(-(((angle - 34) / 12) ** 2)) - self.peak * np.exp(-((angle / 9) ** 2))
+
     def above(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Height above the line, base-head decimetres."""
-        angle = np.degrees(np.abs(np.arctan2(x, z - 0.45)))
-        line = np.interp(angle, ANGLES, HEIGHTS)
-        line = line + self.rise * smoothstep(60, 35, angle) + self.temples * np.exp(-(((angle - 34) / 12) ** 2))
-        return y - line + self.peak * np.exp(-((angle / 9) ** 2))
+        return y - self.line(np.degrees(np.abs(np.arctan2(x, z - 0.45))))
 
     def density(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, soft: float = 0.07) -> np.ndarray:
         """How densely hair grows, 0 .. 1."""

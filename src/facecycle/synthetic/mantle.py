@@ -8,7 +8,7 @@ import numpy as np
 
 from facecycle.synthetic.assets import load_assets
 from facecycle.synthetic.atlas import smoothstep
-from facecycle.synthetic.hairline import ANGLES, HEIGHTS, Hairline
+from facecycle.synthetic.hairline import Hairline
 from facecycle.synthetic.kernels import vertex_normals
 from facecycle.synthetic.mesh import CURTAIN, HAIR, Mesh
 from facecycle.synthetic.shape import Body
@@ -59,13 +59,13 @@ def fall(
     rng: np.random.Generator, turn: np.ndarray, lengths: np.ndarray, hairline: Hairline, mantle: Mantle, layer: int
 ) -> np.ndarray:
     """Columns from the crown down, from one side of the face round the back to the other: COLUMNS x ROWS x 3."""
-    azimuth = np.pi - turn * (np.pi - np.radians(44))  # the back is 180 degrees
-    line = np.interp(np.degrees(np.pi - np.abs(np.pi - azimuth)), ANGLES, HEIGHTS) + max(hairline.rise, 0.0)
-    start = np.maximum(8.15 - 0.3 * smoothstep(0.5, 1.0, np.abs(turn)), line + 0.1)
+    azimuth = np.pi - turn * (np.pi - np.radians(48))  # the back is 180 degrees
+    angle = np.degrees(np.pi - np.abs(np.pi - azimuth))
+    start = np.maximum(8.15 - 0.3 * smoothstep(0.5, 1.0, np.abs(turn)), hairline.line(angle) + 0.2)
     end = mantle.end + lengths + 0.05 * layer
     t = np.linspace(0, 1, ROWS)
     y = start[:, None] * (1 - t) + end[:, None] * t
-    off = (mantle.volume * (0.7 + 0.15 * layer) + 0.03 * layer) * smoothstep(-0.1, 0.35, t) + 0.02
+    off = (mantle.volume * (0.7 + 0.15 * layer) + 0.03 * layer) * smoothstep(0.0, 0.35, t) - 0.02 * (1 - t)
     dome = np.sqrt(np.clip(1 - ((np.maximum(y, HEAD[1]) - HEAD[1]) / (RADII[1] + off)) ** 2, 0.05, 1))
     spread = 1 + mantle.flare * smoothstep(7.3, 5.8, y)
     lumps = 0.02 * np.sin(azimuth * 7 + rng.uniform(0, 6))[:, None] * smoothstep(0, 0.3, t)

@@ -20,7 +20,7 @@ def mouth_meshes(key: PersonKey, assets: Assets, body: Body) -> list[Mesh]:
     """Upper and lower teeth with their gums, and the tongue."""
     rng = stream(key, "teeth")
     enamel = (
-        np.array([0.74, 0.69, 0.60])
+        np.array([0.86, 0.80, 0.70])
         * rng.uniform(0.75, 1.1)
         * np.array([1, rng.uniform(0.95, 1), rng.uniform(0.85, 1)])
     )
@@ -45,19 +45,19 @@ def _arch(assets: Assets, body: Body, rng: np.random.Generator, enamel: np.ndarr
     widths = np.concatenate([half[::-1], half]) * rng.uniform(0.95, 1.05, 2 * len(half))
     edges = np.concatenate([[0], np.cumsum(widths)]) - widths.sum() / 2
     # Three columns a tooth, five rows: biting edge, middle, neck, gum, deep gum.
-    column = np.array([0.06, 0.5, 0.94])
+    column = np.array([0.04, 0.5, 0.96])
     along = (edges[:-1, None] + widths[:, None] * column).ravel()
     rounded = np.tile([1.0, 0.0, 1.0], len(widths))
-    length = np.repeat(rng.normal(0, 0.006, len(widths)), 3)
-    bite, neck = (6.632, 6.765) if upper else (6.588, 6.475)
+    length = np.repeat(rng.normal(0, 0.004, len(widths)), 3)
+    bite, neck = (6.598, 6.775) if upper else (6.590, 6.465)
     away = 1 if upper else -1
-    heights = [bite + away * (0.010 * rounded) + length, (bite + neck) / 2 + 0 * along, neck - away * 0.012 * rounded]
+    heights = [bite + away * (0.006 * rounded) + length, (bite + neck) / 2 + 0 * along, neck - away * 0.012 * rounded]
     heights += [neck + away * (0.02 + 0 * along), neck + away * (0.09 + 0 * along)]
-    front = (1.497 if upper else 1.468) - np.array([0.012, 0.0, 0.004, 0.0, 0.02])
+    front = (1.515 if upper else 1.47) - np.array([0.012, 0.0, 0.004, 0.0, 0.02])
     x, z = _on_parabola(along, 3.4)
     points = np.stack([np.stack([x, h, f - z - 0.008 * rounded], 1) for h, f in zip(heights, front, strict=True)])
     tint = np.empty_like(points)
-    tint[:3] = enamel * (1 - 0.42 * rounded)[None, :, None]
+    tint[:3] = enamel * (1 - 0.3 * rounded)[None, :, None]
     tint[2] *= 0.85
     tint[3:] = GUM
     n = len(along)
@@ -65,13 +65,13 @@ def _arch(assets: Assets, body: Body, rng: np.random.Generator, enamel: np.ndarr
     a, b = row * n + k, row * n + k + 1
     faces = np.concatenate([np.stack([a, b, b + n], 1), np.stack([a, b + n, a + n], 1)])
     faces = faces if upper else faces[:, ::-1]
-    deep = np.clip((points[..., 2] - 1.2) / 0.28, 0.1, 1).ravel()
+    deep = np.clip((points[..., 2] - 1.1) / 0.3, 0.15, 1).ravel()
     points = points.reshape(-1, 3)
     helper = np.unique(assets.triangles["teeth_upper" if upper else "teeth_lower"])
     anchor = helper[cKDTree(assets.vertices[helper]).query(points)[1]]
     rest = body.vertices[anchor] + (points - assets.vertices[anchor]) * body.scale
     return Mesh.build(
-        rest, faces, SURFACE, tint=tint.reshape(-1, 3), anchor=anchor, occlusion=0.75 * deep, gloss=0.05, casts=False
+        rest, faces, SURFACE, tint=tint.reshape(-1, 3), anchor=anchor, occlusion=0.85 * deep, gloss=0.05, casts=False
     )
 
 

@@ -30,19 +30,16 @@ def rotation_vector(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, 3]:
     return skew * angle / (2 * np.sin(angle))
 
 
-def from_rotation_vector(vector: Float[np.ndarray, 3]) -> Float[np.ndarray, "3 3"]:
-    """The rotation about ``vector`` by its length in radians (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-9:
-        return np.eye(3)
-    k = vector / angle
-    cross = np.array([[0, -k[2], k[1]], [k[2], 0, -k[0]], [-k[1], k[0], 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
 def neck_levels(
     head: Float[np.ndarray, "3 3"], torso: Float[np.ndarray, "3 3"], levels: int
 ) -> Float[np.ndarray, "levels 3 3"]:
     """Rotations in equal steps from the torso's to the head's: what vertices along the neck follow."""
     turn = rotation_vector(torso.T @ head)
-    return np.stack([torso @ from_rotation_vector(turn * k / (levels - 1)) for k in range(levels)])
+    angle = float(np.linalg.norm(turn))
+    if angle < 1e-9:
+        return np.broadcast_to(torso, (levels, 3, 3))
+    k = turn / angle
+    cross = np.array([[0, -k[2], k[1]], [k[2], 0, -k[0]], [-k[1], k[0], 0]])
+    angles = np.linspace(0, angle, levels)[:, None, None]
+    # Rodrigues' formula, one axis and many angles.
+    return torso @ (np.eye(3) + np.sin(angles) * cross + (1 - np.cos(angles)) * (cross @ cross))

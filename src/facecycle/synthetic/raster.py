@@ -111,7 +111,7 @@ def rasterize(screen, triangles, material, two_sided, uv, alpha, dither, depth, 
 @njit(cache=True, error_model="numpy")
 @no_type_check
 def rasterize_depth(screen, triangles, casts, depth):
-    """Like `rasterize`, both sides, depth alone; for shadow maps and occlusion. ``casts``: triangles drawn."""
+    """Like `rasterize`, y up, depth alone; for shadow maps and occlusion. ``casts``: triangles drawn."""
     height, width = depth.shape
     for t in range(triangles.shape[0]):
         if not casts[t]:
@@ -123,7 +123,7 @@ def rasterize_depth(screen, triangles, casts, depth):
         first, last = _first_and_last(x0 + min(ZERO, min(x1, x2)), x0 + max(ZERO, max(x1, x2)), width)
         top, bottom = _first_and_last(y0 + min(ZERO, min(y1, y2)), y0 + max(ZERO, max(y1, y2)), height)
         area = x1 * y2 - y1 * x2
-        if first > last or top > bottom or abs(area) < TINY:
+        if first > last or top > bottom or area < TINY:  # seen from behind
             continue
         inverse = ONE / area
         for y in range(top, bottom + 1):

@@ -18,6 +18,7 @@ from facecycle.synthetic.raster import DITHER, rasterize, rasterize_depth
 from facecycle.synthetic.shade import COLUMNS, blur_shadow, light_vertices, scene_vector, shade
 
 SHADOW_PIXELS = 128
+SMOOTH_FROM = 600  # samples along a side from which the skin's texels are interpolated
 SHADOW_REACH = 1.9  # decimetres about the head that the shadow map shows
 
 
@@ -70,7 +71,21 @@ def draw(
     )  # fmt: skip
     out = np.empty((size, size, 4), np.float32)
     skin, hair, eye = person.skin.texture, person.hair.texture, person.eye_texture
-    shade(ids, bary, mesh.triangles, mesh.material, varying, shadow, scene, skin, hair, eye, factor, out)
+    shade(
+        ids,
+        bary,
+        mesh.triangles,
+        mesh.material,
+        varying,
+        shadow,
+        scene,
+        skin,
+        hair,
+        eye,
+        samples > SMOOTH_FROM,
+        factor,
+        out,
+    )
     return Drawing(out[..., :3], out[..., 3], ids, bary, screen, depth, factor)
 
 

@@ -23,8 +23,9 @@ AMBIENT, KEY, FACING, GLINT, SHEEN, FILL_GLINT, SHADOW, UV, SLOPE, CREASE, CLOTH
 COLUMNS = 24
 ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 BYTE = np.float32(1 / 255)
-SHADOW_SHARPNESS = 24.0  # per decimetre: how fast a shadow sets in behind what casts it
-BUMP = 0.035  # slope of the skin for one level of height between neighbouring texels
+SHARPNESS = np.float32(24)  # per decimetre: how fast a shadow sets in behind what casts it
+BIAS = np.float32(0.035)  # decimetres by which a surface does not shade itself
+BUMP = np.float32(0.035)  # slope of the skin for one level of height between neighbouring texels
 
 
 # What the kernels know of the surroundings: one flat vector, by place. (A tuple of arrays would be counted in and out
@@ -150,12 +151,12 @@ def _slopes(nx, ny, nz, scene, out, i):
 @njit(cache=True, error_model="numpy")
 @no_type_check
 def blur_shadow(height, reference, scratch, out):
-    """Heights (-inf where empty) -> exp(sharpness * (height - reference)), smoothed by a 5 x 5 binomial."""
+    """Heights -> log of exp(sharpness * (height - reference)), smoothed by a 5 x 5 binomial (before the log)."""
     rows, columns = height.shape
     for y in range(rows):
         for x in range(columns):
             h = height[y, x] - reference
-            out[y, x] = math.exp(np.float32(SHADOW_SHARPNESS) * min(h, np.float32(3))) if h > -3 else ZERO
+            out[y, x] = math.exp(SHARPNESS * min(h, np.float32(3))) if h > -3 else ZERO
     for y in range(rows):
         for x in range(2, columns - 2):
             a = (
@@ -174,28 +175,47 @@ def blur_shadow(height, reference, scratch, out):
                 + np.float32(6) * scratch[y, x]
             )
             out[y, x] = a * np.float32(1 / 16)
+    for y in range(rows):
+        for x in range(columns):
+            out[y, x] = math.log(out[y, x] + np.float32(1e-30))
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
 def _visible(shadow, s):
-    """How much of the key light reaches a sample: exp(height) over the blurred map, at most 1."""
+    """How much of the key light reaches a sample: exp(own height - the blurred map's), at most 1."""
     x, y = s[SHADOW], s[SHADOW + 1]
-    if x < 2 or y < 2 or x > shadow.shape[1] - 4 or y > shadow.shape[0] - 4:
+    if x < TWO or y < TWO or x > np.float32(shadow.shape[1] - 4) or y > np.float32(shadow.shape[0] - 4):
         return ONE
     column, row = int(x), int(y)
     ax, ay = x - np.float32(column), y - np.float32(row)
     upper = shadow[row, column] * (ONE - ax) + shadow[row, column + 1] * ax
     lower = shadow[row + 1, column] * (ONE - ax) + shadow[row + 1, column + 1] * ax
-    blocked = upper * (ONE - ay) + lower * ay
-    here = math.exp(np.float32(SHADOW_SHARPNESS) * (s[SHADOW + 2] + np.float32(0.035)))
-    return ONE if here >= blocked else np.float32(here / blocked)
+    above = SHARPNESS * (s[SHADOW + 2] + BIAS) - (upper * (ONE - ay) + lower * ay)
+    return ONE if above >= ZERO else np.float32(math.exp(above))
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
 def _skin_texel(texture, u, v, crease, out):
-    """Bilinear: out[0:4] colour and gloss (0 .. 1), out[4:6] the two slopes, out[6] how deep in a crease."""
+    """Nearest: out[0:4] colour and gloss (0 .. 1), out[4:6] the two slopes, out[6] how deep in a crease."""
+    size = texture.shape[0]
+    column = min(size - 2, max(0, int(u * np.float32(size))))
+    row = min(size - 2, max(0, int(v * np.float32(size))))
+    for k in range(4):
+        out[k] = np.float32(texture[row, column, k]) * BYTE
+    here = np.float32(texture[row, column, 5])
+    height = np.float32(texture[row, column, 4]) + crease * here
+    right = np.float32(texture[row, column + 1, 4]) + crease * np.float32(texture[row, column + 1, 5])
+    below = np.float32(texture[row + 1, column, 4]) + crease * np.float32(texture[row + 1, column, 5])
+    out[4], out[5] = (right - height) * BUMP, (below - height) * BUMP
+    out[6] = crease * max(ZERO, np.float32(128) - here) * np.float32(1 / 128)
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+@no_type_check
+def _skin_texel_smooth(texture, u, v, crease, out):
+    """Like `_skin_texel`, bilinear: for pictures so large that single texels would show."""
     size = texture.shape[0]
     x = min(max(u * np.float32(size) - HALF, ZERO), np.float32(size - 1.001))
     y = min(max(v * np.float32(size) - HALF, ZERO), np.float32(size - 1.001))
@@ -211,17 +231,18 @@ def _skin_texel(texture, u, v, crease, out):
     c5, d5 = np.float32(texture[below, column, 5]), np.float32(texture[below, right, 5])
     ha, hb = np.float32(texture[row, column, 4]) + crease * a5, np.float32(texture[row, right, 4]) + crease * b5
     hc, hd = np.float32(texture[below, column, 4]) + crease * c5, np.float32(texture[below, right, 4]) + crease * d5
-    bump = np.float32(BUMP)
-    out[4] = ((hb - ha) * (ONE - ay) + (hd - hc) * ay) * bump
-    out[5] = ((hc - ha) * (ONE - ax) + (hd - hb) * ax) * bump
-    depth = (np.float32(128) - (w00 * a5 + w01 * b5 + w10 * c5 + w11 * d5)) * np.float32(1 / 128)
-    out[6] = crease * max(ZERO, depth)
+    out[4] = ((hb - ha) * (ONE - ay) + (hd - hc) * ay) * BUMP
+    out[5] = ((hc - ha) * (ONE - ax) + (hd - hb) * ax) * BUMP
+    out[6] = crease * max(ZERO, np.float32(128) - (w00 * a5 + w01 * b5 + w10 * c5 + w11 * d5)) * np.float32(1 / 128)
 
 
 @njit(cache=True, error_model="numpy", inline="always")
 @no_type_check
-def _shade_skin(s, visible, scene, skin, texel, rgb):
-    _skin_texel(skin, s[UV], s[UV + 1], s[CREASE], texel)
+def _shade_skin(s, visible, scene, skin, smooth, texel, rgb):
+    if smooth:
+        _skin_texel_smooth(skin, s[UV], s[UV + 1], s[CREASE], texel)
+    else:
+        _skin_texel(skin, s[UV], s[UV + 1], s[CREASE], texel)
     facing = s[FACING] - texel[4] * s[SLOPE] - texel[5] * s[SLOPE + 1]
     dark = ONE - np.float32(0.45) * min(texel[6], ONE)
     shine = texel[3] * TWO * s[GLINT] * visible
@@ -298,7 +319,7 @@ def _shade_hair(s, visible, scene, hair, rgb):
 
 @njit(cache=True, error_model="numpy")
 @no_type_check
-def shade(ids, bary, triangles, material, varying, shadow, scene, skin, hair, eye, factor, out):
+def shade(ids, bary, triangles, material, varying, shadow, scene, skin, hair, eye, smooth, factor, out):
     """Shade every sample and average ``factor`` x ``factor`` of them into ``out`` (h w 4: linear RGB and coverage)."""
     s, texel, rgb = np.empty(COLUMNS, np.float32), np.empty(8, np.float32), np.empty(3, np.float32)
     share = np.float32(1 / (factor * factor))
@@ -328,7 +349,7 @@ def shade(ids, bary, triangles, material, varying, shadow, scene, skin, hair, ey
                     elif s[CLOTH] > 0.5:
                         _shade_cloth(s, visible, scene, rgb)
                     else:
-                        _shade_skin(s, visible, scene, skin, texel, rgb)
+                        _shade_skin(s, visible, scene, skin, smooth, texel, rgb)
             for c in range(3):
                 out[row, column, c] = rgb[c] * share
             out[row, column, 3] = np.float32(covered) * share

@@ -13,7 +13,7 @@ from facecycle.synthetic.hairline import Hairline
 from facecycle.synthetic.kernels import vertex_normals
 from facecycle.synthetic.mesh import HAIR, Mesh
 from facecycle.synthetic.shape import Body
-from facecycle.synthetic.strands import CURLY, LAYERS, STRAIGHT, in_slot
+from facecycle.synthetic.strands import CURLY, STRAIGHT, in_slot
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Shell:
     grain: float = 3.0
     sweep: tuple[float, float, float] = (0.0, 0.0, 0.0)
     curly: bool = False
-    layers: int = LAYERS
+    layers: int = 3
 
 
 @lru_cache(maxsize=1)
@@ -80,12 +80,14 @@ def build_shell(
     pairs, triangles, base = scalp()
     points, normals = rounded_scalp(body)
     x, y, z = base.T
-    above = hairline.above(x, y, z)
+    above = hairline.above(x, y, z) + rng.normal(0, 0.02, len(x))
     grown = smoothstep(0.0, 0.22, above) * hairline.density(x, y, z)
     up = smoothstep(7.5, 8.25, y)
     front = smoothstep(0.7, 1.2, z) * smoothstep(7.7, 8.0, y)
     height = shell.sides * (1 - up) + shell.top * up
-    height = (height * (1 - front) + shell.front * front) * np.sqrt(grown)
+    height = height * (1 - front) + shell.front * front
+    # Thick hair rounds off towards the hairline, so that no gap opens beside the head.
+    height = height * np.sqrt(smoothstep(0.0, 0.12 + 1.1 * height, above)) * np.sqrt(grown)
     waves = rng.normal(0, shell.grain, (8, 3))
     lumps = np.sin(base @ waves.T + rng.uniform(0, 2 * np.pi, 8)).mean(1)
     height = height * (1 + shell.lumps * 2 * lumps) * body.scale
@@ -97,17 +99,18 @@ def build_shell(
     tangents /= np.linalg.norm(tangents, axis=1, keepdims=True) + 1e-6
     turn = np.arctan2(x, z - 0.45) / (2 * np.pi) + 0.5
     uv = np.stack([turn, np.clip((8.6 - y) / 2.3, 0, 1)], 1)
-    keep = triangles[(grown[triangles] > 0.02).all(1)]
     meshes = []
     for layer in range(shell.layers):
-        t = (layer + 0.4) / max(shell.layers - 0.6, 1)
+        t = 0.62 + 0.38 * layer / max(shell.layers - 1, 1)
+        # The closed layer ends inside the hairline, so that strands, not an edge, meet the forehead.
+        keep = triangles[(grown[triangles] > (0.02 if layer or shell.curly else 0.3)).all(1)]
         rest = points + direction * (height * t + 0.008 * body.scale)[:, None]
         slot = (CURLY if shell.curly else STRAIGHT) + layer
         meshes.append(
             Mesh.build(
-                rest, keep, HAIR, tint=colour * (0.7 + 0.3 * t), normals=direction, tangents=tangents,
+                rest, keep, HAIR, tint=colour * (0.4 + 0.6 * t), normals=direction, tangents=tangents,
                 follow=load_assets().follow[pairs[:, 0]], uv=in_slot(uv, slot), gloss=0.03,
-                casts=layer == shell.layers - 2,
+                casts=layer == 0,
             )
         )  # fmt: skip
     return meshes

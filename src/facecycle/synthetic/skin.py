@@ -108,10 +108,8 @@ def load_paint() -> Paint:
     corner = spot(x, y, z, (0.285, 6.605, 1.42), 0.03)
     upper = smoothstep(7.45, 7.7, y) * smoothstep(0.8, 1.1, z)
     fields = [red, lids, circles, atlas.lid, nostril, corner, upper, lines["fold"], lines["under_eye"]]
-    jaw = smoothstep(6.76, 6.45, y) * smoothstep(6.0, 6.16, y + 0.12 * z) * smoothstep(0.45, 0.75, z)
-    cheek = smoothstep(7.15, 6.9, y) * smoothstep(0.55, 0.64, ax) * smoothstep(0.5, 0.62, z) * smoothstep(6.1, 6.3, y)
-    line = 6.62 + 0.45 * smoothstep(0.3, 0.72, ax)  # the upper edge of a beard rises from mouth to ear
-    beard = np.maximum(jaw * smoothstep(line + 0.1, line - 0.04, y), 0.9 * cheek)
+    edge = 6.63 + 0.5 * smoothstep(1.38, 0.78, z)  # the upper edge of a beard rises from the mouth to the ear
+    beard = smoothstep(0.07, -0.05, y - edge) * smoothstep(0.55, 0.68, z) * smoothstep(6.0, 6.2, y + 0.1 * (z - 1))
     moustache = smoothstep(6.655, 6.70, y) * smoothstep(6.835, 6.79, y) * smoothstep(0.36, 0.27, ax) * (z > 1.25)
     oily = spot(x, y, z, (0, 7.75, 1.45), 0.3) + spot(x, y, z, (0, 6.95, 1.68), 0.15)
     clear = 1 - np.clip(atlas.lips * 1.6, 0, 1)
@@ -154,7 +152,7 @@ def paint_skin(key: PersonKey, body: Body, hair_colour: np.ndarray, scalp: np.nd
     relative = np.exp(logs)
     relative *= freckles(rng, noise, depth)[..., None]
     paint_lips(rng, relative, atlas, noise, tone, body)
-    paint_brows(rng, relative, atlas, noise, tone, hair_colour)
+    paint_brows(rng, relative, atlas, noise, tone, hair_colour, body.male)
     stubble = paint_beard(rng, relative, paint, noise, tone, hair_colour, body)
     cover(relative, scalp * 0.9 * (1 + 0.06 * noise[0]), hair_colour * 0.75 / tone)
     texture = np.zeros((TEXELS, TEXELS, 8), np.uint8)
@@ -165,7 +163,7 @@ def paint_skin(key: PersonKey, body: Body, hair_colour: np.ndarray, scalp: np.nd
     texture[..., 4] = np.clip(height + (scalp + paint.beard * stubble) * 9 * noise[0], 0, 255)
     texture[..., 5] = np.clip(128 - 70 * paint.creases, 0, 255)
     scatter = np.array([0.42, 0.2, 0.14], np.float32) * np.clip(float(tone.mean()) * 2.2, 0.4, 1)
-    return Skin(tone, depth, texture, scatter.astype(np.float32), float(rng.uniform(0.05, 0.13)), stubble)
+    return Skin(tone, depth, texture, scatter.astype(np.float32), float(rng.uniform(0.035, 0.085)), stubble)
 
 
 def mix_colours(rng: np.random.Generator, paint: Paint, noise: list[np.ndarray], body: Body, aged: float) -> np.ndarray:
@@ -219,6 +217,7 @@ def paint_brows(
     noise: list[np.ndarray],
     tone: np.ndarray,
     hair_colour: np.ndarray,
+    male: bool,
 ) -> None:
     """Two brows along the ridge: where they begin and end, how high, how thick and how dense they are."""
     rows, columns = slice(100, 260), slice(120, 392)  # the part of the map where brows can be
@@ -228,10 +227,10 @@ def paint_brows(
     t = np.clip((ax - begin) / (end - begin), 0, 1)
     arch = rng.uniform(0.02, 0.07) * np.sin(np.pi * np.clip(t * 1.15, 0, 1)) - rng.uniform(0.01, 0.06) * t**2
     middle = 7.405 + rng.normal(0, 0.012) + arch
-    width = rng.uniform(0.022, 0.042) * (1 - 0.7 * smoothstep(0.5, 1.0, t))
+    width = rng.uniform(*((0.03, 0.05) if male else (0.02, 0.038))) * (1 - 0.7 * smoothstep(0.5, 1.0, t))
     mask = np.exp(-(((y - middle) / width) ** 2)) * smoothstep(begin - 0.03, begin + 0.04, ax)
     mask = mask * smoothstep(end + 0.02, end - 0.07, ax) * smoothstep(0.95, 1.1, z)
-    hairs = np.clip(0.85 + 0.22 * noise[0][rows, columns] + 0.15 * noise[1][rows, columns], 0.2, 1.2)
+    hairs = np.clip(0.9 + 0.10 * noise[0][rows, columns] + 0.12 * noise[1][rows, columns], 0.3, 1.2)
     colour = np.minimum(hair_colour * 0.6, 0.1) / tone
     cover(relative[rows, columns], mask * hairs * rng.uniform(0.7, 1.0), np.minimum(colour, 0.55))
 

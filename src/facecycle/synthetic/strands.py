@@ -12,7 +12,7 @@ from facecycle.synthetic.atlas import smoothstep
 from facecycle.synthetic.seeds import stream
 
 WIDTH, HEIGHT = 512, 128  # of a slot, texels
-LAYERS = 4  # of a shell; each lets more through than the one below
+LAYERS = 3  # of a shell; each lets more through than the one below
 STRAIGHT, CURLY, CARDS = 0, LAYERS, 2 * LAYERS  # first slot of each kind
 SLOTS = CARDS + 1
 
@@ -31,7 +31,7 @@ def _field(name: str, along: float, across: float) -> np.ndarray:
 def strand_texture() -> tuple[UInt8[np.ndarray, "h w"], UInt8[np.ndarray, "h w"]]:
     """Brightness and opacity, `SLOTS` slots high; once per process."""
     bright, alpha = [], []
-    for name, along, across in (("straight", 9.0, 0.9), ("curly", 1.5, 1.5)):
+    for name, along, across in (("straight", 9.0, 0.9), ("curly", 0.9, 1.6)):
         field = _field(name, along, across)
         for layer in range(LAYERS):
             t = layer / (LAYERS - 1)

@@ -73,6 +73,7 @@ class Clip:
     Attributes:
         seconds: its length.
         light, camera, clothes, background, background_kind: what stays the same throughout.
+        mesh: the person's, with what the clip adds to it.
     """
 
     def __init__(self, person: Person, number: tuple[int, ...], options: ClipOptions | None = None) -> None:
@@ -86,6 +87,7 @@ class Clip:
             sample_camera(self._stream("camera"), person.body.scale),
             gain=exposure(person, self.light, float(self._stream("exposure").normal(0, 0.12))),
         )
+        self.mesh = person.mesh
         self._sway = wander(self._stream("sway"), SECONDS, 1.5, 5.0, 2)
 
     def _stream(self, part: str) -> np.random.Generator:
@@ -108,7 +110,7 @@ class Clip:
     def frame(self, time: float, size: int = 80, margin: float = 0.25, clean: bool = False) -> Frame:
         """The crop of a moment, grown by ``margin``, drawn at ``size`` pixels; ``clean``: without camera faults."""
         state = self.state(time)
-        posed = pose_person(self.person, state)
+        posed = pose_person(self.person, state, self.mesh)
         camera = self.view(posed, time)
         landmarks = camera.project(posed.landmarks)[:, :2]
         crop = fit_crop(landmarks5_from_68(landmarks))
@@ -129,7 +131,7 @@ class Clip:
 
     def picture(self, time: float, size: int = PICTURE) -> UInt8[np.ndarray, "s s 3"]:
         """The whole picture of a moment, for a face detector to find the face in."""
-        posed = pose_person(self.person, self.state(time))
+        posed = pose_person(self.person, self.state(time), self.mesh)
         window = Crop(PICTURE / 2, PICTURE / 2, float(PICTURE))
         return self.shoot(posed, self.view(posed, time), window, size, time, False)[0]
 
@@ -138,7 +140,15 @@ class Clip:
     ) -> tuple[UInt8[np.ndarray, "s s 3"], Drawing]:
         """Draw a posed person in this clip's surroundings."""
         drawing = draw(
-            self.person, posed, self.light, camera, window, size, clothes=self.clothes, factor=self.options.factor
+            self.person,
+            posed,
+            self.light,
+            camera,
+            window,
+            size,
+            mesh=self.mesh,
+            clothes=self.clothes,
+            factor=self.options.factor,
         )
         background = cut_background(self.background, window, size)
         if clean:

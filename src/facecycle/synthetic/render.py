@@ -23,24 +23,39 @@ SHADOW_REACH = 1.9  # decimetres about the head that the shadow map shows
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A rendered window.
+class Trace:
+    """What each sample of a window sees.
 
     Attributes:
-        rgb: linear light, premultiplied by coverage; alpha: coverage, 0 .. 1.
-        ids: triangle seen by each sample, -1 for none; bary: its second and third barycentric coordinate.
+        ids: triangle, -1 for none; bary: its second and third barycentric coordinate.
+        depth: 1 / distance, 0 for none.
         screen: x, y (samples) and 1 / distance of every vertex.
-        depth: 1 / distance of what each sample sees.
-        factor: samples along a pixel's side.
     """
+
+    ids: Int[np.ndarray, "s s"]
+    bary: Float[np.ndarray, "s s 2"]
+    depth: Float[np.ndarray, "s s"]
+    screen: Float[np.ndarray, "n 3"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A rendered window: linear light premultiplied by coverage, coverage (0 .. 1), and what the samples see."""
 
     rgb: Float[np.ndarray, "h w 3"]
     alpha: Float[np.ndarray, "h w"]
-    ids: Int[np.ndarray, "hs ws"]
-    bary: Float[np.ndarray, "hs ws 2"]
-    screen: Float[np.ndarray, "n 3"]
-    depth: Float[np.ndarray, "hs ws"]
-    factor: int
+    trace: Trace
+
+
+def trace(person: Person, posed: Posed, camera: Camera, window: Crop, samples: int, mesh: Mesh | None = None) -> Trace:
+    """Find what ``samples`` x ``samples`` rays through a window of the picture meet."""
+    mesh = mesh or person.mesh
+    screen = to_window(camera.project(posed.points), window, samples)
+    depth = np.zeros((samples, samples), np.float32)
+    ids = np.full((samples, samples), -1, np.int32)
+    bary = np.zeros((samples, samples, 2), np.float32)
+    rasterize(screen, mesh.triangles, mesh.material, False, mesh.uv, person.alpha, DITHER, depth, ids, bary)
+    return Trace(ids, bary, depth, screen)
 
 
 def draw(
@@ -57,12 +72,7 @@ def draw(
 ) -> Drawing:
     """Draw ``window`` of the picture at ``size`` x ``size`` pixels, ``factor`` x ``factor`` samples each."""
     mesh = mesh or person.mesh
-    samples = size * factor
-    screen = to_window(camera.project(posed.points), window, samples)
-    depth = np.zeros((samples, samples), np.float32)
-    ids = np.full((samples, samples), -1, np.int32)
-    bary = np.zeros((samples, samples, 2), np.float32)
-    rasterize(screen, mesh.triangles, mesh.material, False, mesh.uv, person.alpha, DITHER, depth, ids, bary)
+    seen = trace(person, posed, camera, window, size * factor, mesh)
     scene, shadow = light_scene(person, posed, mesh, light, camera, clothes)
     varying = np.empty((len(mesh), COLUMNS), np.float32)
     light_vertices(
@@ -71,22 +81,11 @@ def draw(
     )  # fmt: skip
     out = np.empty((size, size, 4), np.float32)
     skin, hair, eye = person.skin.texture, person.hair.texture, person.eye_texture
+    smooth = size * factor > SMOOTH_FROM
     shade(
-        ids,
-        bary,
-        mesh.triangles,
-        mesh.material,
-        varying,
-        shadow,
-        scene,
-        skin,
-        hair,
-        eye,
-        samples > SMOOTH_FROM,
-        factor,
-        out,
+        seen.ids, seen.bary, mesh.triangles, mesh.material, varying, shadow, scene, skin, hair, eye, smooth, factor, out
     )
-    return Drawing(out[..., :3], out[..., 3], ids, bary, screen, depth, factor)
+    return Drawing(out[..., :3], out[..., 3], seen)
 
 
 def to_window(screen: Float[np.ndarray, "n 3"], window: Crop, samples: int) -> Float[np.ndarray, "n 3"]:

@@ -51,6 +51,7 @@ def test_voxceleb_videos_with_and_without_track_files(tmp_path: Path, tracks: st
     assert layout == "voxceleb-videos"
     assert (first.person, first.portrait, first.tracks) == ("id10001", True, str(root / tracks))
     assert second.tracks is None
+    assert find_sources([root]).ignored == 0
 
 
 def test_voxceleb_frames_have_times(tmp_path: Path) -> None:

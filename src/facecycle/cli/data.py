@@ -55,19 +55,12 @@ def prepare(
 
     options = module.CropOptions(
         size, margin, fps, min_face, min_change, max_frames, quality, detector, detector_weights
-    )
+    )  # fmt: skip
     with _progress() as tell:
         report = module.prepare(
-            sources,
-            out,
-            options,
-            layout=layout,
-            pattern=pattern,
-            frame_rate=frame_rate,
-            licence=licence,
-            workers=workers,
-            tell=tell,
-        )
+            sources, out, options, layout=layout, pattern=pattern, frame_rate=frame_rate,
+            licence=licence, workers=workers, tell=tell,
+        )  # fmt: skip
     _print_prepared(report)
 
 

@@ -29,16 +29,15 @@ def extract_source(
     """Add all faces of a source to a shard.
 
     Args:
-        source: what to read.
-        index: its place among all sources, for unique keys.
+        source, index: what to read, and its place among all sources, for unique keys.
         shard: where the frames go.
         detector: finds the faces.
         options: what to keep.
         on_frame: called for every frame read; what it raises ends the work.
 
     Returns:
-        The source's row for ``sources.jsonl``: name, person, status, reason, frames, faces, kept, dropped, seconds.
-        The status is "ok", "partial" (kept what came before or around damage), "empty" (nothing to keep) or "failed".
+        Its row for ``sources.jsonl``. The status is "ok", "partial" (kept what came before or around damage), "empty"
+        (nothing to keep) or "failed" (not readable).
     """
     started, log = time.perf_counter(), ReadLog()
     clips = ClipWriter(source, index, shard, options)
@@ -52,10 +51,7 @@ def extract_source(
     clips.dropped.update({"unreadable": log.unreadable, "off track": log.off_track})
     status, reason = _status(frames, clips, log)
     return {
-        "name": source.name,
-        "person": source.person,
-        "status": status,
-        "reason": reason,
+        **{"name": source.name, "person": source.person, "status": status, "reason": reason},
         "frames": frames,
         "faces": faces,
         "kept": clips.kept,

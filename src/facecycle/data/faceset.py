@@ -104,7 +104,7 @@ def finish_faceset(root: str | Path, shards: int) -> None:
         journal.unlink()
 
 
-@dataclass
+@dataclass(eq=False)
 class FaceSet:
     """A finished face set, opened for reading; safe to hand to forked and spawned worker processes.
 
@@ -223,7 +223,7 @@ class FaceSet:
 
 def decode(jpeg: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """A stored JPEG -> RGB."""
-    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+    return np.array(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if image.has_transparency_data:
         below = Image.new("RGBA", image.size, (*BACKGROUND, 255))
         image = Image.alpha_composite(below, image.convert("RGBA"))
-    return np.asarray(image.convert("RGB"))
+    return np.array(image.convert("RGB"))  # a copy: what Pillow lends is read-only
 
 
 def _eight_bits(grey: np.ndarray) -> UInt8[np.ndarray, "h w"]:

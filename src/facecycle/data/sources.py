@@ -121,7 +121,8 @@ def find_sources(
             name = layout if layout != "auto" else detect_layout(tree)
             sources = LAYOUTS[name](tree, rate)
         found.layouts[str(path)] = name
-        found.ignored += len(tree.files) - sum(len(source.files) for source in sources)
+        used = sum(len(source.files) + (source.tracks is not None) for source in sources)
+        found.ignored += len(tree.files) - used
         found.sources += sources
     if not found.sources:
         where, fit = ", ".join(map(str, paths)), pattern or layout

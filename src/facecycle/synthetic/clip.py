@@ -12,6 +12,8 @@ from facecycle.synthetic.background import OUTDOORS, cut_background, sample_back
 from facecycle.synthetic.camera import PICTURE, Camera
 from facecycle.synthetic.develop import decode_jpeg, develop, encode_jpeg
 from facecycle.synthetic.light import Clothes, Light, direction, sample_light
+from facecycle.synthetic.mesh import Mesh
+from facecycle.synthetic.occluders import OCCLUDERS, add_occluder
 from facecycle.synthetic.person import Person
 from facecycle.synthetic.posing import Posed, State, pose_person
 from facecycle.synthetic.render import Drawing, draw
@@ -19,6 +21,7 @@ from facecycle.synthetic.seeds import PersonKey, stream
 from facecycle.synthetic.tracks import PoseRange, Tracks, wander
 
 SECONDS = 8.0  # length of a clip
+OCCLUDED = 0.12  # share of clips in which something comes before the face
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,13 @@ class ClipOptions:
     Attributes:
         pose: how far the head turns.
         emotion: one emotion throughout instead of changing ones.
+        occluder: "none", or one of `facecycle.synthetic.occluders.OCCLUDERS`; None draws one for some clips.
         factor: samples along a pixel's side.
     """
 
     pose: PoseRange = field(default_factory=PoseRange)
     emotion: str | None = None
+    occluder: str | None = None
     factor: int = 3
 
 
@@ -73,6 +78,7 @@ class Clip:
     Attributes:
         seconds: its length.
         light, camera, clothes, background, background_kind: what stays the same throughout.
+        occluder: "none" or what comes before the face.
         mesh: the person's, with what the clip adds to it.
     """
 
@@ -87,11 +93,19 @@ class Clip:
             sample_camera(self._stream("camera"), person.body.scale),
             gain=exposure(person, self.light, float(self._stream("exposure").normal(0, 0.12))),
         )
-        self.mesh = person.mesh
+        self.occluder, self.mesh = self._occluder()
         self._sway = wander(self._stream("sway"), SECONDS, 1.5, 5.0, 2)
 
     def _stream(self, part: str) -> np.random.Generator:
         return stream(self.person.key, "clip", *self.number, part)
+
+    def _occluder(self) -> tuple[str, Mesh]:
+        rng, kind = self._stream("occluder"), self.options.occluder
+        if kind is None:
+            kind = str(rng.choice(list(OCCLUDERS))) if rng.random() < OCCLUDED else "none"
+            if kind == "hat" and self.person.hair.style in ("afro", "curly"):
+                kind = "strand"  # hats do not hold that much hair
+        return kind, self.person.mesh if kind == "none" else add_occluder(rng, self.person, kind)
 
     def times(self, count: int) -> Float[np.ndarray, " count"]:
         """``count`` moments spread over the clip, one at random within each equal part."""

@@ -38,15 +38,16 @@ class Shell:
     layers: int = 3
 
 
-@lru_cache(maxsize=1)
-def scalp() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+@lru_cache(maxsize=2)
+def scalp(forehead: float = 0.08) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The part of the skin that can carry hair, each triangle split in four: corner pairs, triangles, base points.
 
-    A vertex lies half way between its two control vertices, which are the same for the old corners.
+    A vertex lies half way between its two control vertices, which are the same for the old corners. ``forehead``:
+    how far below the usual hairline the front begins.
     """
     assets = load_assets()
     triangles = assets.triangles["skin"]
-    low = Hairline(rise=-0.08, temples=0.0, peak=0.05, thin=0.0)
+    low = Hairline(rise=-forehead, temples=0.0, peak=0.05, thin=0.0)
     ears = assets.masks["ears"] > 0.35
     able = (low.above(*assets.vertices.T) > -0.05) & (assets.vertices[:, 1] > 6.4) & ~ears
     triangles = triangles[able[triangles].all(1)]
@@ -60,10 +61,10 @@ def scalp() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pairs, np.concatenate(split).astype(np.int32), assets.vertices[pairs].mean(1)
 
 
-def rounded_scalp(body: Body) -> tuple[np.ndarray, np.ndarray]:
+def rounded_scalp(body: Body, forehead: float = 0.08) -> tuple[np.ndarray, np.ndarray]:
     """Points and normals of the split scalp, bulged between old corners (Phong tessellation, Boubekeur 2008)."""
     assets = load_assets()
-    pairs, triangles, _ = scalp()
+    pairs, triangles, _ = scalp(forehead)
     normals = vertex_normals(body.vertices, assets.triangles["skin"])
     a, b = body.vertices[pairs[:, 0]], body.vertices[pairs[:, 1]]
     na, nb = normals[pairs[:, 0]], normals[pairs[:, 1]]

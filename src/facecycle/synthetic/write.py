@@ -169,6 +169,7 @@ def row_of(clip: Clip, frame: Frame, number: int, size: int) -> dict[str, Any]:
         "light": clip.light.vector(),
         "camera": clip.camera.vector(),
         "background": clip.background_kind,
+        "occluder": clip.occluder,
         "person": clip.person.vector(),
     }
     row |= {f"label/{name}": value for name, value in labels.items()}

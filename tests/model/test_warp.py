@@ -119,3 +119,14 @@ def test_half_precision_faces_move_along_single_precision_positions() -> None:
     moved = warp(face.bfloat16(), flow)
     assert moved.dtype == torch.bfloat16
     assert (moved.float() - warp(face, flow)).abs().mean() < 0.01
+
+
+def test_positions_that_are_no_numbers_harm_nothing() -> None:
+    """What a diverging run gives: the loss must be able to say so, and the process must live to tell."""
+    flow = torch.full((2, 2, SIZE, SIZE), torch.nan)
+    flow[1] = torch.inf
+    flow.requires_grad_()
+    face = face_tensor(1, size=SIZE)[0].requires_grad_()
+    moved = warp(face, flow)
+    moved.sum().backward()
+    assert moved.isfinite().all()

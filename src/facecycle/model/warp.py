@@ -30,7 +30,11 @@ def resize(x: Float[Tensor, "b c h w"], height: int, width: int) -> Float[Tensor
 
 def sample(x: Float[Tensor, "b c h w"], positions: Float[Tensor, "b h2 w2 2"]) -> Float[Tensor, "b c h2 w2"]:
     """Read ``x`` at the given (x, y) positions in normalised coordinates."""
-    return F.grid_sample(x, positions.to(x.dtype), mode="bilinear", padding_mode="border", align_corners=False)
+    kind = torch.promote_types(x.dtype, torch.float32)  # half precision would place a pixel to 1/16 of one at best
+    # Of a run that diverges: torch reads, and on the way back writes, outside of memory where a position is no number.
+    positions = positions.to(kind).nan_to_num(0.0)
+    moved = F.grid_sample(x.to(kind), positions, mode="bilinear", padding_mode="border", align_corners=False)
+    return moved.to(x.dtype)
 
 
 def warp(x: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 hf wf"]) -> Float[Tensor, "b c h w"]:

@@ -62,7 +62,10 @@ def start(
         folder = Run(run, settings, resume, writes=fabric.is_global_zero)
         if fabric.is_global_zero:
             print(f"data: {sources.note}\ndevice: {fabric.device}, {settings.train.precision}", flush=True)
-        finished = train(fabric, folder, sources, STAGES[stage], init, minutes)
+        try:
+            finished = train(fabric, folder, sources, STAGES[stage], init, minutes)
+        finally:
+            folder.tracker.close()
     return finished if fabric.is_global_zero else None
 
 

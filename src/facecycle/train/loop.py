@@ -70,7 +70,6 @@ def train(
             if not train_stage(fabric, run, stage, averaged, sources, stop):
                 return False
             networks.load_state_dict(averaged.module.state_dict())
-    run.tracker.close()
     return True
 
 

@@ -1,0 +1,171 @@
+"""Codes and sheets through the command line: every picture gets a row, and only input that is all bad fails."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facecycle.apply.embed import embed
+from facecycle.apply.faces import read_face, to_tensor
+from facecycle.data.detect import build_detector
+from facecycle.errors import FaceCycleError
+from facecycle.model.weights import load_networks, save_weights
+from tiny import MODEL, SIZE, face_picture, tiny_networks
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("weights")
+    save_weights(tiny_networks(), run / "weights.safetensors", MODEL, "CC0", {"stage": "identity"})
+    return run
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Five drawn faces, two of them larger, one in a folder of its own."""
+    folder = tmp_path / "pictures"
+    (folder / "more").mkdir(parents=True)
+    for index in range(4):
+        face_picture(index, 0.3, size=SIZE * (1 + index % 2)).save(folder / f"{index}.png")
+    face_picture(9).save(folder / "more/9.png")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def command(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of ``facecycle ARGUMENTS``."""
+    from facecycle.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["facecycle", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_folder_becomes_codes(pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    out = tmp_path / "new/codes.npz"
+    code, said, error = command(
+        capsys, monkeypatch, "embed", pictures, "--weights", weights, "--out", out, "--cropped", "--batch-size", 2
+    )
+    assert (code, error) == (0, "")
+    assert "5 faces, 16-d codes, 0 without a face" in said
+    with np.load(out, allow_pickle=False) as codes:
+        assert codes["motion"].shape == codes["identity"].shape == (5, 16)
+        assert codes["names"].tolist() == [
+            str(pictures / name) for name in ("0.png", "1.png", "2.png", "3.png", "more/9.png")
+        ]
+        assert set(codes["status"].tolist()) == {"ok"}
+        assert json.loads(str(codes["about"])) == {"crop": "facecycle-v1", "licence": "CC0", "weights": str(weights)}
+        kept = {name: codes[name] for name in ("motion", "identity")}
+    networks, _ = load_networks(weights)
+    face = np.asarray(face_picture(2, 0.3))
+    x = torch.from_numpy(face.copy()).permute(2, 0, 1)[None].float() / 255
+    np.testing.assert_allclose(kept["motion"][2], networks.motion_encoder(x)[0], atol=1e-5)
+    np.testing.assert_allclose(kept["identity"][2], networks.identity_encoder(x)[0], atol=1e-5)
+
+
+def test_codes_do_not_depend_on_the_batch_size(pictures: Path, weights: Path) -> None:
+    one, all_ = (embed([pictures], weights, cropped=True, batch_size=size) for size in (1, 64))
+    np.testing.assert_allclose(one.motion, all_.motion, atol=1e-5)
+
+
+def test_one_bad_picture_gets_a_row_with_its_status(pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch):
+    (pictures / "2.png").write_bytes((pictures / "2.png").read_bytes()[:60])
+    (pictures / "5.jpg").write_bytes(b"")
+    out = tmp_path / "codes.npz"
+    code, said, error = command(capsys, monkeypatch, "embed", pictures, "--weights", weights, "--out", out, "--cropped")
+    assert code == 0
+    assert "4 faces, 16-d codes, 2 without a face" in said
+    assert len(error.strip().splitlines()) == 2
+    with np.load(out, allow_pickle=False) as codes:
+        bad = codes["status"] != "ok"
+        assert bad.tolist() == [False, False, True, False, True, False]
+        assert np.isnan(codes["motion"][bad]).all()
+        assert np.isfinite(codes["motion"][~bad]).all()
+
+
+@pytest.mark.parametrize("name", ["embed", "cycle"])
+def test_a_single_bad_picture_is_an_error(name: str, weights: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    (tmp_path / "bad.png").write_text("no picture")
+    out = tmp_path / "out"
+    code, _, error = command(
+        capsys, monkeypatch, name, tmp_path / "bad.png", "--weights", weights, "--cropped", "--out", out
+    )
+    assert code == 2
+    assert "bad.png: no picture" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["embed", "cycle"])
+def test_what_is_not_there_is_named(
+    name: str, pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    def refused(*arguments: object) -> str:
+        code, _, error = command(capsys, monkeypatch, name, *arguments, "--cropped", "--out", tmp_path / "out")
+        assert code == 2
+        assert len(error.strip().splitlines()) == 1
+        return error
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "gone: no such file or folder" in refused(tmp_path / "gone", "--weights", weights)
+    assert "empty: no pictures there" in refused(empty, "--weights", weights)
+    assert "holds no weights.safetensors" in refused(pictures, "--weights", empty)
+    assert "device 'cuda:77' is not on this machine" in refused(pictures, "--weights", weights, "--device", "cuda:77")
+
+
+def test_the_detector_finds_no_face_in_noise(weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    with pytest.raises(FaceCycleError, match=r"noise\.png: no face"):
+        embed([tmp_path / "noise.png"], weights)
+
+
+def test_the_cycle_sheet_shows_every_picture(
+    pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    (pictures / "3.png").write_bytes(b"cut")
+    out = tmp_path / "new/sheet.png"
+    code, said, error = command(capsys, monkeypatch, "cycle", pictures, "--weights", weights, "--cropped", "--out", out)
+    assert (code, said.strip()) == (0, str(out))
+    assert error.startswith("left out: ")
+    with Image.open(out) as opened:
+        sheet = np.asarray(opened.convert("RGB")).astype(int)
+    side = 96  # 32 pixels, three times enlarged
+    assert sheet.shape[0] >= 4 * side
+    assert sheet.shape[1] >= 8 * side
+    face = np.asarray(face_picture(0, 0.3).resize((side, side), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(sheet[18 : 18 + side, 4 : 4 + side] - face).max() <= 1
+
+
+def test_bytes_become_the_unit_interval() -> None:
+    crops = [np.full((SIZE, SIZE, 3), value, np.uint8) for value in (0, 51, 255)]
+    tensor = to_tensor(crops, SIZE)
+    assert tensor.dtype == torch.float32
+    torch.testing.assert_close(tensor[:, 0, 0, 0], torch.tensor([0, 0.2, 1]))
+    assert to_tensor([], SIZE).shape == (0, 3, SIZE, SIZE)
+
+
+def test_colour_layouts_of_one_picture_give_one_crop(tmp_path: Path) -> None:
+    picture = face_picture(1).convert("L")
+    picture.save(tmp_path / "grey.png")
+    picture.convert("RGB").save(tmp_path / "rgb.png")
+    picture.convert("RGBA").save(tmp_path / "rgba.png")
+    detector = build_detector("none")
+    crops = [read_face(tmp_path / f"{name}.png", detector, SIZE).crop for name in ("grey", "rgb", "rgba")]
+    assert crops[0] is not None
+    assert crops[0].dtype == np.uint8
+    for crop in crops[1:]:
+        np.testing.assert_array_equal(crop, crops[0])

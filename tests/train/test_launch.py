@@ -1,0 +1,123 @@
+"""What a user can get wrong about a run: one line that names the mend, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+from facecycle.config import save
+from facecycle.data.faceset import ShardWriter, finish_faceset, write_faceset
+from facecycle.errors import FaceCycleError
+from facecycle.train.loop import rate
+from tiny import make_faceset, records, tiny_config, tiny_stage, train_tiny
+
+
+def command(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str]:
+    """Exit code and stderr of ``facecycle ARGUMENTS``."""
+    from facecycle.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["facecycle", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as exit_:
+        return int(exit_.code or 0), capsys.readouterr().err
+    return 0, capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_faceset(tmp_path_factory.mktemp("faces") / "set", [4, 4, 4])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "huge"], "unknown preset 'huge': choose one of paper, compact, smoke"),
+        (["--stage", "both-ways"], "unknown stage 'both-ways': choose motion, identity or both"),
+        (["--set", "motion.step=3"], "did you mean motion.steps?"),
+        (["--set", "motion.steps=0"], "motion.steps = 0: must be at least 1"),
+        (["--set", "motion.steps=x"], "expected int"),
+        (["--precision", "8bit"], "train.precision = '8bit': must be one of"),
+        (["--device", "tpu"], "device 'tpu' is not on this machine: choose auto, cpu"),
+        (["--device", "cpu", "--set", "perceptual.name=none", "--stage", "identity"], "give --init WEIGHTS"),
+        (["--device", "cpu", "--init", "gone"], "gone: no such file"),
+        (["--config", "gone.toml"], "gone.toml: no such file"),
+        (["--resume"], "config.toml: no such file"),
+        (["--resume", "--set", "motion.steps=5"], "--resume goes on exactly as configured"),
+        (["--set", "model.image_size=64"], "faces of 32 px, model.image_size is 64"),
+    ],
+)
+def test_one_line_and_exit_code_2(arguments: list[str], message: str, faces: Path, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    size = [] if "model.image_size=64" in arguments or "--resume" in arguments else ["--set", "model.image_size=32"]
+    code, error = command(capsys, monkeypatch, "train", "--run", "run", "--data", faces, *size, *arguments)
+    assert code == 2
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert error.startswith("facecycle: ")
+
+
+def test_data_must_be_named_and_there(tmp_path: Path, capsys, monkeypatch) -> None:
+    code, error = command(capsys, monkeypatch, "train", "--run", tmp_path / "run")
+    assert (code, "no data: give --data FACESET" in error) == (2, True)
+    code, error = command(capsys, monkeypatch, "train", "--run", tmp_path / "run", "--data", tmp_path / "gone")
+    assert (code, "no face set; make one" in error) == (2, True)
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, capsys, monkeypatch) -> None:
+    with pytest.raises(FaceCycleError):
+        command(capsys, monkeypatch, "train", "--run", tmp_path / "run", "--debug")
+
+
+def test_an_empty_face_set_is_named(tmp_path: Path) -> None:
+    root = write_faceset(tmp_path / "set", size=32, margin=0.25, licence="CC0", origin="drawn")
+    with ShardWriter(root, 0):
+        pass
+    finish_faceset(root, 1)
+    with pytest.raises(FaceCycleError, match="set: holds no faces"):
+        train_tiny(tmp_path / "run", tiny_config(root))
+
+
+def test_clips_of_one_frame_are_left_out_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(FaceCycleError, match=r"none of \d clips holds 2 frames"):
+        train_tiny(tmp_path / "run", tiny_config(make_faceset(tmp_path / "ones", [1, 1, 1, 1])))
+    some = tiny_config(make_faceset(tmp_path / "some", [3, 3, 1, 3]), motion=1, identity=1)
+    some = dataclasses.replace(some, data=dataclasses.replace(some.data, held_out=0.0))
+    assert train_tiny(tmp_path / "other", some) is True
+    assert "1 clips too short for a pair" in capsys.readouterr().out
+
+
+def test_a_used_folder_is_left_alone(faces: Path, tmp_path: Path) -> None:
+    run, config = tmp_path / "run", tiny_config(faces, motion=1, identity=1)
+    assert train_tiny(run, config) is True
+    before = (run / "metrics.jsonl").read_bytes()
+    with pytest.raises(FaceCycleError, match=r"run: holds a run already; go on with --resume, or name another --run"):
+        train_tiny(run, config)
+    assert (run / "metrics.jsonl").read_bytes() == before
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(FaceCycleError, match="file: cannot hold a run"):
+        train_tiny(file, config)
+
+
+def test_names_with_quotes_and_backslashes(tmp_path: Path, capsys, monkeypatch) -> None:
+    odd = make_faceset(tmp_path / 'it\'s "odd" \\n', [3, 3])
+    save(tiny_config("replaced", motion=1, identity=1), tmp_path / "c.toml")
+    code, error = command(
+        capsys, monkeypatch, "train", "--run", tmp_path / "run", "--data", odd, "--config", tmp_path / "c.toml"
+    )
+    assert (code, error) == (0, "")
+    assert records(tmp_path / "run")
+
+
+def test_the_learning_rate_follows_its_schedule() -> None:
+    plain = dataclasses.replace(tiny_stage(100), schedule="steps", lr=(1.0, 2.0, 3.0), lr_at=(0.0, 0.1, 0.5))
+    assert [rate(plain, step) for step in (1, 10, 11, 50, 51, 100)] == [1, 1, 2, 2, 3, 3]
+    cosine = dataclasses.replace(tiny_stage(100, 1.0), warmup=10)
+    rates = [rate(cosine, step) for step in range(1, 101)]
+    assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert 0 < rates[-1] < 1e-3

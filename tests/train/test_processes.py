@@ -1,0 +1,91 @@
+"""Real processes: signals, kills, and two of them sharing a batch."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from facecycle.config import load, save
+from facecycle.train import checkpoint
+from tiny import QUIET, make_faceset, records, resume_tiny, tiny_config, train_tiny
+
+FACECYCLE = Path(sys.executable).with_name("facecycle")
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_faceset(tmp_path_factory.mktemp("faces") / "set", [6, 5, 4, 6])
+
+
+def begin(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(FACECYCLE), "train", *map(str, arguments)],
+        env=QUIET, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_checkpoints(process: subprocess.Popen[str], run: Path, step: int) -> None:
+    deadline = time.monotonic() + 300
+    while not [p for p in checkpoint.complete(run / "checkpoints") if int(p.name.split("-")[1]) >= step]:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_killed_resumed_and_terminated(faces: Path, tmp_path: Path) -> None:
+    """A checkpoint after every step, so that the kill falls into the writing of one more often than not."""
+    run, config = tmp_path / "run", tiny_config(faces, motion=100_000, checkpoint_every=1, validate_every=50_000)
+    save(config, tmp_path / "config.toml")
+    process = begin("--run", run, "--config", tmp_path / "config.toml", "--device", "cpu")
+    wait_for_checkpoints(process, run, 5)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    found = checkpoint.complete(run / "checkpoints")
+    assert 1 <= len(found) <= config.train.keep + 1
+    states = [checkpoint.load(path)[0] for path in found]  # whole, every one of them
+    load_file(run / "weights.safetensors")
+
+    process = begin("--run", run, "--resume", "--device", "cpu")
+    wait_for_checkpoints(process, run, states[-1].step + 3)
+    process.send_signal(signal.SIGTERM)
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    assert "stopped; go on with --resume" in out
+    assert not error
+    state, _ = checkpoint.load(checkpoint.complete(run / "checkpoints")[-1])
+    lines = records(run)
+    assert [line["step"] for line in lines] == list(range(1, state.step + 1))  # none lost, none twice
+    assert resume_tiny(run, minutes=0.0) is False
+
+
+def test_two_processes_equal_one(faces: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    config = tiny_config(faces, motion=4, identity=4, validate_every=2)
+    assert train_tiny(one, config) is True
+    save(config, tmp_path / "config.toml")
+    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = ["train", "--run", two, "--config", tmp_path / "config.toml", "--device", "cpu"]
+    done = subprocess.run(
+        [*together, str(FACECYCLE), *map(str, arguments)], env=QUIET, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished") == 1
+    expected, found = records(one), records(two)
+    assert [(e["stage"], e["step"], e["split"]) for e in expected] == [
+        (f["stage"], f["step"], f["split"]) for f in found
+    ]
+    for left, right in zip(expected, found, strict=True):
+        numbers = {name: value for name, value in left.items() if isinstance(value, float)}
+        if left["split"] == "train":
+            assert {name: right[name] for name in numbers} == pytest.approx(numbers, rel=2e-3, abs=2e-4)
+    weights = [load_file(run / "weights.safetensors") for run in (one, two)]
+    # Adam makes steps of about the learning rate out of gradients of any size: rounding may turn some around.
+    largest = max((weights[0][name] - weights[1][name]).abs().max().item() for name in weights[0])
+    assert largest < 4 * config.motion.lr[0]
+    assert load(one / "config.toml") == load(two / "config.toml")

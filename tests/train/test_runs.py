@@ -1,0 +1,167 @@
+"""Whole runs: resumed they equal an uninterrupted one to the bit, whatever they were interrupted by."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from facecycle.errors import FaceCycleError
+from facecycle.model.weights import load_networks, read_weights
+from facecycle.train import checkpoint
+from tiny import make_faceset, records, resume_tiny, tiny_config, train_tiny
+
+CHECKPOINTS = ["motion-00000003", "motion-00000006", "identity-00000003", "identity-00000006"]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_faceset(tmp_path_factory.mktemp("faces") / "set", [6, 5, 4, 1, 6])
+
+
+@pytest.fixture(scope="module")
+def whole(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert train_tiny(run, tiny_config(faces, keep=9)) is True
+    return run
+
+
+def assert_equal_runs(run: Path, other: Path) -> None:
+    assert records(run) == records(other)
+    left, right = (load_file(folder / "weights.safetensors") for folder in (run, other))
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_a_run_leaves_everything_that_is_promised(whole: Path, faces: Path) -> None:
+    assert [path.name for path in checkpoint.complete(whole / "checkpoints")] == CHECKPOINTS
+    lines = records(whole)
+    for stage in ("motion", "identity"):
+        assert [e["step"] for e in lines if e["stage"] == stage and e["split"] == "train"] == [1, 2, 3, 4, 5, 6]
+        assert [e["step"] for e in lines if e["stage"] == stage and e["split"] == "validation"] == [3, 6]
+        for step in (3, 6):
+            with Image.open(whole / f"previews/{stage}-{step:08d}.png") as preview:
+                assert preview.width > 500
+    assert all({"loss", "restored_l1", "code_rank"} <= set(e) for e in lines if e["split"] == "validation")
+    networks, about = load_networks(whole)
+    assert about.licence == "CC0"
+    assert (about.trained["stage"], about.trained["step"], about.trained["data"]) == ("identity", 6, str(faces))
+    assert not networks.training
+
+
+@pytest.mark.parametrize("last", CHECKPOINTS[:-1])
+def test_a_resumed_run_equals_an_uninterrupted_one(last: str, whole: Path, tmp_path: Path) -> None:
+    """Killed some time after the checkpoint ``last``: later ones are taken away, later records and weights stay."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    for name in CHECKPOINTS[CHECKPOINTS.index(last) + 1 :]:
+        shutil.rmtree(run / "checkpoints" / name)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "identity", "st')  # cut by the kill
+    assert resume_tiny(run) is True
+    assert_equal_runs(run, whole)
+
+
+def test_a_run_without_checkpoints_begins_anew(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    shutil.rmtree(run / "checkpoints")
+    assert resume_tiny(run) is True
+    assert_equal_runs(run, whole)
+
+
+def test_resuming_a_finished_run_changes_nothing(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    assert resume_tiny(run) is True
+    assert_equal_runs(run, whole)
+
+
+def test_stages_can_be_trained_by_two_commands(whole: Path, faces: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train_tiny(run, tiny_config(faces, keep=9), stage="motion") is True
+    assert read_weights(run).trained["stage"] == "motion"
+    assert resume_tiny(run, stage="identity") is True
+    assert_equal_runs(run, whole)
+
+
+def test_the_clock_stops_a_run_cleanly(whole: Path, faces: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train_tiny(run, tiny_config(faces, keep=9), minutes=0.0) is False
+    assert [path.name for path in checkpoint.complete(run / "checkpoints")] == ["motion-00000000"]
+    assert resume_tiny(run) is True
+    assert_equal_runs(run, whole)
+
+
+def test_the_config_of_a_run_reproduces_it(whole: Path, tmp_path: Path) -> None:
+    from facecycle.train import start
+
+    assert start(run=tmp_path / "run", config=whole / "config.toml", device="cpu") is True
+    assert_equal_runs(tmp_path / "run", whole)
+
+
+def test_the_last_few_checkpoints_are_kept(faces: Path, tmp_path: Path) -> None:
+    assert train_tiny(tmp_path / "run", tiny_config(faces, checkpoint_every=1, keep=2), stage="motion") is True
+    kept = [path.name for path in (tmp_path / "run/checkpoints").iterdir()]
+    assert sorted(kept) == ["motion-00000005", "motion-00000006"]
+
+
+def test_init_takes_the_weights_and_nothing_else(whole: Path, faces: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train_tiny(run, tiny_config(faces), stage="identity", init=whole) is True
+    state, tensors = checkpoint.load(run / "checkpoints/identity-00000003")
+    assert state.averaged == 3
+    steps = {int(value) for name, value in tensors["optimizer"].items() if name.endswith("/step")}
+    assert steps == {3}  # the optimizer began anew
+    before, after = (load_file(folder / "weights.safetensors") for folder in (whole, run))
+    for name in before:
+        frozen = not name.startswith("identity")
+        assert torch.equal(before[name], after[name]) == frozen, name
+    # Such a run is gone on with as what it is.
+    shutil.rmtree(run / "checkpoints/identity-00000006")
+    with pytest.raises(FaceCycleError, match="trained the identity stage alone; go on with --stage identity"):
+        resume_tiny(run)
+    assert resume_tiny(run, stage="identity") is True
+    resumed = load_file(run / "weights.safetensors")
+    assert all(torch.equal(resumed[name], after[name]) for name in after)
+
+
+def test_init_of_another_size_is_refused(whole: Path, faces: Path, tmp_path: Path) -> None:
+    config = tiny_config(faces)
+    other = dataclasses.replace(config, model=dataclasses.replace(config.model, code_dim=24))
+    with pytest.raises(FaceCycleError, match=r"weights\.safetensors: .* has shape"):
+        train_tiny(tmp_path / "run", other, init=whole)
+
+
+def test_a_checkpoint_that_does_not_fit_the_configuration_is_refused(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    text = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(text.replace("code_dim = 16", "code_dim = 24"))
+    with pytest.raises(FaceCycleError, match=r"does not fit the configuration .* resume with the config\.toml"):
+        resume_tiny(run)
+
+
+def exploding(faces: Path, **train: object):
+    config = tiny_config(faces, clip_gradient=0.0, **train)
+    return dataclasses.replace(config, motion=dataclasses.replace(config.motion, lr=(1e25,), warmup=0))
+
+
+def test_a_loss_that_is_no_number_names_the_last_good_checkpoint(faces: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = exploding(faces, checkpoint_every=1)
+    with pytest.raises(FaceCycleError, match=r"the loss is \w+ at step 2; last good checkpoint: .*motion-00000001"):
+        train_tiny(run, config, stage="motion")
+    checkpoint.load(run / "checkpoints/motion-00000001")
+
+
+def test_weights_that_are_no_numbers_are_not_kept(faces: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(FaceCycleError, match=r"last good checkpoint: none yet; lower the learning rate"):
+        train_tiny(run, exploding(faces, log_every=100, checkpoint_every=4, validate_every=100), stage="motion")
+    assert not checkpoint.complete(run / "checkpoints")

@@ -60,12 +60,12 @@ def train(
         torch.manual_seed(config.train.seed)
         networks = build_networks(config.model)
     begin(networks, run, stages, init)
-    if config.train.channels_last:
-        networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     perceptual = build_perceptual(config.perceptual)
     with Stop(minutes) as stop:
         for name in stages:
             stage = STAGES[name](networks, config, perceptual).to(fabric.device)
+            if config.train.channels_last:
+                stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             averaged = AveragedModel(networks, multi_avg_fn=moving_average(config.train.ema))
             if not train_stage(fabric, run, stage, averaged, sources, stop):
                 return False

@@ -37,7 +37,7 @@ def synth(
     if out is None and sheet is None:
         raise FaceCycleError("nothing to do: name a folder for the face set, or a picture with --sheet")
     pose = PoseRange(yaw, pitch, roll)
-    options = SynthOptions(people, clips, frames, size, margin, seed, split, pose)  # pyright: ignore[reportArgumentType]
+    options = SynthOptions(people, clips, frames, size, margin, seed, split, pose)
     options.check()
     if sheet is not None:
         shown = min(people, 16)

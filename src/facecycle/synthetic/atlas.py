@@ -24,7 +24,7 @@ WIDEST = np.radians(130)  # angle from straight ahead at the rim of the map
 NECK = 5.95  # below this height (base head) skin has no texture
 
 
-def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
+def smoothstep(low: float | np.ndarray, high: float | np.ndarray, x: float | np.ndarray) -> np.ndarray:
     """0 below ``low``, 1 above ``high`` (or the other way round), smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
 from facecycle.errors import FaceCycleError
 
-Split = Literal["train", "held-out"]
-SPLITS: tuple[Split, ...] = get_args(Split)
+SPLITS = ("train", "held-out")
 
 
 @dataclass(frozen=True, order=True)
@@ -22,15 +20,16 @@ class PersonKey:
     one, whatever the seeds and indices.
     """
 
-    split: Split
+    split: str
     seed: int
     index: int
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise FaceCycleError(f"split {self.split!r} is unknown; use one of {', '.join(SPLITS)}")
-        if self.seed < 0 or self.index < 0:
-            raise FaceCycleError(f"person seed {self.seed} and index {self.index} must not be negative")
+        for name in ("seed", "index"):
+            if getattr(self, name) < 0:
+                raise FaceCycleError(f"{name}={getattr(self, name)}: must not be negative")
 
     def __str__(self) -> str:
         return f"{self.split}-{self.seed}-{self.index:06d}"

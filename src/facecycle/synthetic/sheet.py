@@ -11,7 +11,6 @@ from PIL import Image
 from facecycle.data.files import disk_space
 from facecycle.synthetic.clip import Clip, ClipOptions
 from facecycle.synthetic.person import create_person
-from facecycle.synthetic.seeds import Split
 from facecycle.synthetic.stream import check_size, name_people
 
 GAP = 2  # pixels between pictures
@@ -33,7 +32,7 @@ def draw_sheet(
     frames: int = 10,
     size: int = 96,
     seed: int = 0,
-    split: Split = "train",
+    split: str = "train",
     margin: float = 0.25,
     options: ClipOptions | None = None,
 ) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from facecycle.data.crop import CROP_NAME
 from facecycle.data.faceset import stored_size
 from facecycle.errors import FaceCycleError
 from facecycle.synthetic.clip import Clip, ClipOptions, Frame
 from facecycle.synthetic.person import shared_people
-from facecycle.synthetic.seeds import PersonKey, Split, stream
+from facecycle.synthetic.seeds import PersonKey, stream
 
 LICENCE = "CC0-1.0"
 COMPANY = 16  # people at hand at a time, so that a batch shows many and each is created once
@@ -51,7 +51,7 @@ class SyntheticFaces:
         size: int = 64,
         margin: float = 0.25,
         seed: int = 0,
-        split: Split = "train",
+        split: str = "train",
         options: ClipOptions | None = None,
     ) -> None:
         check_size(size, margin)
@@ -75,12 +75,21 @@ class SyntheticFaces:
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         if self._order[0] != epoch:
-            self._order = (epoch, stream(self.seed, self.split, epoch, "order").permutation(len(self.people)))
-        # Seats of the company are vacated one after the other, so that the cost of new people is spread evenly.
-        company = min(COMPANY, len(self.people))
-        round_, seat = divmod(index, company)
-        turn = (round_ + seat * self.clips_per_person // company) // self.clips_per_person
-        return self.people[self._order[1][(turn * company + seat) % len(self.people)]]
+            self._order = (epoch, self._shuffle(epoch))
+        return self.people[self._order[1][index]]
+
+    def _shuffle(self, epoch: int) -> Int[np.ndarray, " n"]:
+        """Who each item of an epoch shows.
+
+        People take turns in the company: each stays for ``clips_per_person`` rounds, and they come and go one after
+        the other, so that every round shows the whole company and the cost of new people is spread evenly.
+        """
+        count, rounds = len(self.people), self.clips_per_person
+        company = min(COMPANY, count)
+        arrival = np.arange(count)[:, None] * rounds / company
+        when = (arrival + np.arange(rounds)) % (count * rounds / company)
+        who = stream(self.seed, self.split, epoch, "order").permutation(count)
+        return who[np.argsort(when.ravel(), kind="stable") // rounds]
 
     def clip(self, key: tuple[int, int]) -> Clip:
         """The clip behind item ``(epoch, index)``, for its ground truth."""
@@ -114,7 +123,7 @@ def check_size(size: int, margin: float) -> None:
         raise FaceCycleError(f"margin={margin}: between 0 and 1")
 
 
-def name_people(people: int | range | Sequence[PersonKey], seed: int, split: Split) -> list[PersonKey]:
+def name_people(people: int | range | Sequence[PersonKey], seed: int, split: str) -> list[PersonKey]:
     """Keys of the people asked for.
 
     Raises:

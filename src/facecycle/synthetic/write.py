@@ -20,7 +20,6 @@ from facecycle.errors import FaceCycleError
 from facecycle.synthetic.clip import Clip, ClipOptions, Frame, clip_name
 from facecycle.synthetic.develop import encode_jpeg
 from facecycle.synthetic.person import create_person
-from facecycle.synthetic.seeds import Split
 from facecycle.synthetic.stream import LICENCE, check_size, name_people
 from facecycle.synthetic.tracks import PoseRange
 
@@ -39,7 +38,7 @@ class SynthOptions:
     size: int
     margin: float
     seed: int
-    split: Split
+    split: str
     pose: PoseRange
 
     def check(self) -> None:
@@ -48,8 +47,7 @@ class SynthOptions:
         for name in ("people", "clips", "frames"):
             if getattr(self, name) < 1:
                 raise FaceCycleError(f"{name}={getattr(self, name)}: at least 1")
-        if self.seed < 0:
-            raise FaceCycleError(f"seed={self.seed}: must not be negative")
+        name_people(range(1), self.seed, self.split)
         for name, limit in (("yaw", 90), ("pitch", 60), ("roll", 60)):
             value = getattr(self.pose, name)
             if not 0 <= value <= limit:
@@ -69,7 +67,7 @@ def synth(
     frames: int = 8,
     size: int = 64,
     seed: int = 0,
-    split: Split = "train",
+    split: str = "train",
     margin: float = 0.25,
     pose: PoseRange | None = None,
     workers: int = 1,

@@ -1,0 +1,142 @@
+"""``facecycle synth``: a face set with its labels, the same for any number of workers, whole after a kill."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from facecycle.cli import app, commands  # noqa: F401
+from facecycle.data.crop import landmarks5_from_68
+from facecycle.data.faceset import FaceSet
+from facecycle.errors import FaceCycleError
+from facecycle.synthetic.sheet import draw_sheet
+from facecycle.synthetic.write import synth
+
+SMALL = {"people": 3, "clips": 1, "frames": 2, "size": 48, "seed": 11}
+
+
+@pytest.fixture(scope="module")
+def faceset(tmp_path_factory):
+    root = tmp_path_factory.mktemp("synth") / "set"
+    assert synth(root, **SMALL) == 6
+    return root
+
+
+def contents(root) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(root.rglob("*.tar")) + sorted(root.rglob("*.npz"))}
+
+
+def test_it_is_a_face_set_with_ground_truth(faceset):
+    faces = FaceSet.open(faceset)
+    assert (len(faces), faces.size, faces.stored, faces.licence) == (6, 48, 60, "CC0-1.0")
+    assert faces.meta["origin"] == "synthetic"
+    assert faces.image(0).shape == (60, 60, 3)
+    assert [len(c) for c in faces.clips()] == [2, 2, 2]
+    columns = faces.columns
+    shapes = {"units": (52,), "pose": (3,), "landmarks68": (68, 2), "light": (16,), "camera": (8,)}
+    for name, shape in shapes.items():
+        assert columns[f"label/{name}"].shape == (6, *shape)
+    assert columns["label/person"].shape[0] == 6
+    assert columns["label/emotion"].dtype.kind == "U"
+    assert np.allclose(columns["landmarks"][3], landmarks5_from_68(columns["label/landmarks68"][3]), atol=0.01)
+    assert (np.abs(columns["label/pose"]) <= [60, 30, 20]).all()
+
+
+def test_any_number_of_workers_writes_the_same_shards(faceset, tmp_path):
+    synth(tmp_path / "two", **SMALL, workers=2)
+    one, two = contents(faceset), contents(tmp_path / "two")
+    assert one.keys() == two.keys()
+    assert all(one[name] == two[name] for name in one if name.endswith(".tar"))
+
+
+def test_it_goes_on_where_it_stopped(faceset, tmp_path):
+    shutil.copytree(faceset, tmp_path / "set")
+    (tmp_path / "set" / "manifest.npz").unlink()
+    for path in (tmp_path / "set" / "shards").glob("00001.*"):
+        path.unlink()
+    kept = (tmp_path / "set" / "shards" / "00000.npz").stat().st_mtime_ns
+    told = []
+    synth(tmp_path / "set", **SMALL, tell=told.append)
+    assert told == [2, 2, 2]
+    assert (tmp_path / "set" / "shards" / "00000.npz").stat().st_mtime_ns == kept
+    assert contents(tmp_path / "set")["00001.tar"] == contents(faceset)["00001.tar"]
+
+
+def test_a_kill_leaves_no_half_shard(faceset, tmp_path):
+    root = tmp_path / "set"
+    command = f"from facecycle.synthetic.write import synth; synth({str(root)!r}, **{SMALL!r})"
+    process = subprocess.Popen([sys.executable, "-c", command])
+    deadline = time.monotonic() + 60
+    while not list(root.glob("shards/*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for commit in root.glob("shards/*.npz"):
+        assert commit.with_suffix(".tar").exists()
+    synth(root, **SMALL)
+    assert contents(root)["00002.tar"] == contents(faceset)["00002.tar"]
+    assert len(FaceSet.open(root)) == 6
+
+
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path, monkeypatch):
+    import errno
+
+    from facecycle.data.shards import ShardWriter
+
+    real = ShardWriter._append
+
+    def full(self, name, data):
+        if self.index == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, name, data)
+
+    monkeypatch.setattr(ShardWriter, "_append", full)
+    with pytest.raises(FaceCycleError, match="disk is full"):
+        synth(tmp_path / "set", **SMALL)
+    assert (tmp_path / "set" / "shards" / "00000.npz").exists()
+    assert not (tmp_path / "set" / "shards" / "00001.npz").exists()
+    monkeypatch.undo()
+    assert synth(tmp_path / "set", **SMALL) == 6
+
+
+def test_other_options_do_not_continue_a_set(faceset):
+    with pytest.raises(FaceCycleError, match="begun with"):
+        synth(faceset, **{**SMALL, "seed": 12})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 20}, "size=20"),
+        ({"size": 600}, "size=600"),
+        ({"people": 0}, "people=0"),
+        ({"clips": -1}, "clips=-1"),
+        ({"frames": 0}, "frames=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"workers": 0}, "workers=0"),
+        ({"split": "all"}, "split 'all'"),
+    ],
+)
+def test_impossible_options_are_named(tmp_path, changes, message):
+    with pytest.raises(FaceCycleError, match=message):
+        synth(tmp_path / "set", **{**SMALL, **changes})
+    assert not (tmp_path / "set").exists()
+
+
+def test_the_command_writes_and_draws(tmp_path):
+    sheet = tmp_path / "sheet.png"
+    options = ["--people", "1", "--clips", "1", "--frames", "2", "--size", "32", "--workers", "1"]
+    result = CliRunner().invoke(app, ["synth", str(tmp_path / "set"), *options, "--sheet", str(sheet)])
+    assert result.exit_code == 0, result.output
+    assert sheet.exists()
+    assert len(FaceSet.open(tmp_path / "set")) == 2
+
+
+def test_a_sheet_can_be_drawn_alone(tmp_path):
+    draw_sheet(tmp_path / "sheet.png", people=2, frames=2, size=32)
+    assert (tmp_path / "sheet.png").stat().st_size > 1000

@@ -20,7 +20,7 @@ import numpy as np
 from judge_networks import FER_LABELS, DlibFace, FerNetwork, Hog, Picture, SFace, YuNet
 from PIL import Image, ImageDraw
 
-from facecycle.data.crop import Crop, cut, fit_crop, landmarks5_from_68
+from facecycle.data.crop import cut
 from facecycle.data.detect import build_detector
 from facecycle.data.faceset import FaceSet
 
@@ -66,10 +66,11 @@ def clip_shots(path: str) -> list[Shot]:
 
 def posed_shots(path: str) -> Iterator[Shot]:
     """The people of a face set with each emotion at full strength, nearly frontal, in the light of a clip, without camera faults."""
+    from facecycle.synthetic import truth
     from facecycle.synthetic.clip import Clip
     from facecycle.synthetic.expression import emotion_weights
     from facecycle.synthetic.person import create_person
-    from facecycle.synthetic.posing import State, pose_person
+    from facecycle.synthetic.posing import State
     from facecycle.synthetic.stream import name_people
 
     made = FaceSet.open(path).meta["synthetic"]
@@ -78,10 +79,8 @@ def posed_shots(path: str) -> Iterator[Shot]:
         for k, emotion in enumerate(EMOTIONS):
             clip = Clip(person, (1000 + k,))
             yaw, pitch, roll = np.clip(clip.tracks.pose_at(0.0) / 3, (-15, -8, -6), (15, 8, 6)).tolist()
-            posed = pose_person(person, State(emotion_weights()[k], yaw, pitch, roll, clip.tracks.torso))
-            camera = clip.view(posed, 0.0)
-            crop = fit_crop(landmarks5_from_68(camera.project(posed.landmarks)[:, :2]))
-            picture = clip.shoot(posed, camera, crop, SIZE, 0.0, clean=True)[0]
+            state = State(emotion_weights()[k], yaw, pitch, roll, clip.tracks.torso)
+            picture = truth.transfer(clip, state, 0.0, SIZE, margin=0.0)
             yield Shot(picture, str(key), f"{key}/posed", abs(yaw), emotion, f"{key} {emotion}")
 
 
@@ -94,11 +93,10 @@ def real_shots(root: str) -> list[Shot]:
             continue
         picture = np.asarray(Image.open(path).convert("RGB"))
         faces = detect(picture)
-        crop = max(faces, key=lambda face: face.size).crop() if faces else Crop(0, 0, 1)
         if not faces:
             print(f"left out: no face found in {path.name}")
             continue
-        small = cut(picture, crop, SIZE)
+        small = cut(picture, max(faces, key=lambda face: face.size).crop(), SIZE)
         if angles:
             shots.append(Shot(small, angles[1], angles[1] + angles[2], abs(int(angles[4])), "", path.stem))
         else:

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from facecycle.apply.embed import embed
-from facecycle.apply.faces import read_face, to_tensor
-from facecycle.data.detect import build_detector
+from facecycle.apply.faces import FaceReader, to_tensor
+from facecycle.data.faceset import FaceSet
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import load_networks, save_weights
-from tiny import MODEL, SIZE, face_picture, tiny_networks
+from tiny import MODEL, SIZE, face_picture, make_faceset, tiny_networks
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +163,32 @@ def test_colour_layouts_of_one_picture_give_one_crop(tmp_path: Path) -> None:
     picture.save(tmp_path / "grey.png")
     picture.convert("RGB").save(tmp_path / "rgb.png")
     picture.convert("RGBA").save(tmp_path / "rgba.png")
-    detector = build_detector("none")
-    crops = [read_face(tmp_path / f"{name}.png", detector, SIZE).crop for name in ("grey", "rgb", "rgba")]
+    reader = FaceReader([tmp_path / f"{name}.png" for name in ("grey", "rgb", "rgba")], SIZE, cropped=True)
+    crops = [reader[index].crop for index in range(3)]
     assert crops[0] is not None
     assert crops[0].dtype == np.uint8
     for crop in crops[1:]:
         np.testing.assert_array_equal(crop, crops[0])
+
+
+def test_a_face_set_gives_its_crops_and_survives_a_damaged_one(weights: Path, tmp_path: Path) -> None:
+    root = make_faceset(tmp_path / "set", [2, 2])
+    codes = embed([root], weights)
+    faces = FaceSet.open(root)
+    assert codes.names == faces.columns["key"].tolist()
+    assert codes.status == ["ok"] * 4
+    networks, _ = load_networks(weights)
+    crop = to_tensor([faces.image(1)[4:36, 4:36]], SIZE)
+    np.testing.assert_allclose(codes.motion[1], networks.motion_encoder(crop)[0], atol=1e-5)
+    with open(root / "shards/00000.tar", "r+b") as tar:
+        tar.seek(int(faces.columns["offset"][2]))
+        tar.write(bytes(int(faces.columns["nbytes"][2])))
+    damaged = embed([root], weights)
+    assert [status == "ok" for status in damaged.status] == [True, True, False, True]
+    assert np.isnan(damaged.motion[2]).all()
+    np.testing.assert_allclose(damaged.motion[3], codes.motion[3], atol=1e-5)
+
+
+def test_a_face_set_of_another_size_is_refused(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(FaceCycleError, match="faces of 48 px, the networks want 32 px"):
+        embed([make_faceset(tmp_path / "set", [2], size=48)], weights)

@@ -12,12 +12,12 @@ from tiny import make_faceset, records, tiny_config, train_tiny
 def test_one_clip_is_learnt_by_heart(tmp_path: Path) -> None:
     """Restored from the other frame's neutral face, a frame must come out nearer than that other frame was."""
     faces = make_faceset(tmp_path / "set", [4])
-    config = tiny_config(faces, motion=300, identity=150, log_every=10, validate_every=1000, checkpoint_every=1000)
+    config = tiny_config(faces, motion=160, identity=60, log_every=10, validate_every=1000, checkpoint_every=1000)
     config = dataclasses.replace(
         config,
         augment=AugmentConfig(mirror=0, shift=0, scale=0),
-        motion=dataclasses.replace(config.motion, lr=(3e-3,)),
-        identity=dataclasses.replace(config.identity, lr=(3e-3,)),
+        motion=dataclasses.replace(config.motion, lr=(4e-3,), batch_size=2),
+        identity=dataclasses.replace(config.identity, lr=(4e-3,), batch_size=2),
     )
     assert train_tiny(tmp_path / "run", config) is True
     lines = records(tmp_path / "run")
@@ -28,4 +28,3 @@ def test_one_clip_is_learnt_by_heart(tmp_path: Path) -> None:
     assert figures["motion"]["restored_l1"] < 0.7 * figures["motion"]["copied_l1"]
     assert figures["motion"]["flow_cycle_px"] < 0.1
     assert figures["motion"]["code_std"] > 0.01
-    print(figures, losses)

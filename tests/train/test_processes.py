@@ -69,7 +69,8 @@ def test_two_processes_equal_one(faces: Path, tmp_path: Path) -> None:
     config = tiny_config(faces, motion=4, identity=4, validate_every=2)
     assert train_tiny(one, config) is True
     save(config, tmp_path / "config.toml")
-    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    # The "--" keeps torchrun from taking our --run for an abbreviation of its --run-path.
+    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
     arguments = ["train", "--run", two, "--config", tmp_path / "config.toml", "--device", "cpu"]
     done = subprocess.run(
         [*together, str(FACECYCLE), *map(str, arguments)], env=QUIET, capture_output=True, text=True, timeout=500

@@ -98,9 +98,12 @@ class FaceReader:
 
 
 def _stored_face(faces: FaceSet, row: int) -> PictureFace:
-    rim = (faces.stored - faces.size) // 2
-    crop = faces.image(row)[rim : rim + faces.size, rim : rim + faces.size]
-    return PictureFace(str(faces.columns["key"][row]), OK, crop, faces.columns["box"][row])
+    key, rim = str(faces.columns["key"][row]), (faces.stored - faces.size) // 2
+    try:
+        crop = faces.image(row)[rim : rim + faces.size, rim : rim + faces.size]
+    except FaceCycleError as error:
+        return PictureFace(key, str(error), None, np.full(4, np.nan))
+    return PictureFace(key, OK, crop, faces.columns["box"][row])
 
 
 def to_tensor(crops: Sequence[UInt8[np.ndarray, "s s 3"]], size: int) -> Float[Tensor, "n 3 size size"]:

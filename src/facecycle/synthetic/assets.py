@@ -22,7 +22,7 @@ class Targets:
     """
 
     names: dict[str, int]
-    pointer: Int[np.ndarray, k + 1]
+    pointer: Int[np.ndarray, " p"]
     index: Integer[np.ndarray, " m"]
     delta: Float[np.ndarray, "m 3"]
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt, gaussian_filter
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from facecycle.synthetic.assets import Assets, load_assets
 from facecycle.synthetic.raster import DITHER, rasterize
@@ -61,7 +61,7 @@ def load_atlas() -> Atlas:
     textured = (height[skin] > NECK).all(1) & (radius[skin] < 0.985).any(1)
     outer = textured & (assets.masks["inside-mouth"][skin] < 0.5).all(1)
     lash = assets.vertices[np.unique(assets.triangles["lashes"])]
-    margin = np.exp(-((cKDTree(lash).query(assets.vertices)[0] / 0.03) ** 2))
+    margin = np.exp(-((KDTree(lash).query(assets.vertices)[0] / 0.03) ** 2))
     attributes = np.column_stack([assets.vertices, assets.masks["lips"], margin]).astype(np.float32)
     texels, inside = bake(uv, skin[outer], np.linalg.norm(assets.vertices - CENTRE, axis=1), attributes)
     return Atlas(

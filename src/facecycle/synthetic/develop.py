@@ -95,9 +95,9 @@ def develop(
         blur(whole, defocus)
         rgb, alpha, gain = whole, np.ones_like(alpha), 1.0
     out = np.empty(rgb.shape, np.uint8)
-    grainy = rng is not None and noise > 0
-    grain = rng.standard_normal(rgb.shape, dtype=np.float32) if grainy else np.zeros(rgb.shape, np.float32)
-    strength = np.float32(noise * 255 if grainy else 0)
+    grain, strength = np.zeros(rgb.shape, np.float32), np.float32(noise * 255)
+    if rng is not None and noise > 0:
+        grain = rng.standard_normal(rgb.shape, dtype=np.float32)
     _develop(rgb, alpha, background, np.float32(gain), TONE, grain, strength, out)
     return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from facecycle.synthetic.assets import Assets
 from facecycle.synthetic.mesh import SURFACE, Mesh
@@ -68,7 +68,7 @@ def _arch(assets: Assets, body: Body, rng: np.random.Generator, enamel: np.ndarr
     deep = np.clip((points[..., 2] - 1.1) / 0.3, 0.15, 1).ravel()
     points = points.reshape(-1, 3)
     helper = np.unique(assets.triangles["teeth_upper" if upper else "teeth_lower"])
-    anchor = helper[cKDTree(assets.vertices[helper]).query(points)[1]]
+    anchor = helper[KDTree(assets.vertices[helper]).query(points)[1]]
     rest = body.vertices[anchor] + (points - assets.vertices[anchor]) * body.scale
     return Mesh.build(
         rest, faces, SURFACE, tint=tint.reshape(-1, 3), anchor=anchor, occlusion=0.85 * deep, gloss=0.05, casts=False

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
+from scipy.spatial import KDTree
 
 from facecycle.synthetic.assets import load_assets
 from facecycle.synthetic.atlas import smoothstep
@@ -78,7 +78,7 @@ def _without_hair(mesh: Mesh, hat_points: np.ndarray) -> Mesh:
     hair = mesh.material >= HAIR
     low = hat_points[:, 1].min()
     centres = mesh.rest[mesh.triangles].mean(1)
-    nearest = cKDTree(hat_points).query(centres[hair])[0]
+    nearest = KDTree(hat_points).query(centres[hair])[0]
     gone = np.zeros(len(mesh.triangles), bool)
     gone[hair] = (nearest < 0.55) & (centres[hair, 1] > low)
     return _keep_triangles(mesh, ~gone)
@@ -150,7 +150,7 @@ def strand(rng: np.random.Generator, person: Person) -> Mesh:
     assets, body = load_assets(), person.body
     side = rng.choice([-1, 1])
     front = np.flatnonzero((assets.vertices[:, 2] > 0.85) & (assets.masks["inside-mouth"] < 0.5))
-    tree = cKDTree(assets.vertices[front][:, :2])
+    tree = KDTree(assets.vertices[front][:, :2])
     normals = vertex_normals(body.vertices, assets.triangles["skin"])
     rows, parts = 9, []
     top, low = rng.uniform(0.05, 0.45), rng.uniform(0.15, 0.55)

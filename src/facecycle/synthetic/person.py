@@ -56,7 +56,7 @@ class Person:
         """How opaque the strands of the hair texture are."""
         return self.hair.alpha
 
-    def vector(self) -> Float[np.ndarray, p]:
+    def vector(self) -> Float[np.ndarray, " p"]:
         """The label: gender, age, three shares of ancestry, weight, muscle, skin depth, then all shape controls."""
         b = self.body
         return np.array(

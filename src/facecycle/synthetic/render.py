@@ -11,11 +11,13 @@ from facecycle.data.crop import Crop
 from facecycle.synthetic.camera import Camera
 from facecycle.synthetic.kernels import project_parallel
 from facecycle.synthetic.light import PLAIN, Clothes, Light
+from facecycle.synthetic.lighting import blur_shadow, light_vertices
 from facecycle.synthetic.mesh import Mesh
 from facecycle.synthetic.person import Person
 from facecycle.synthetic.posing import Posed
 from facecycle.synthetic.raster import DITHER, rasterize, rasterize_depth
-from facecycle.synthetic.shade import COLUMNS, blur_shadow, light_vertices, scene_vector, shade
+from facecycle.synthetic.scene import COLUMNS, scene_vector
+from facecycle.synthetic.shade import shade
 
 SHADOW_PIXELS = 128
 SMOOTH_FROM = 600  # samples along a side from which the skin's texels are interpolated

@@ -1,4 +1,4 @@
-"""A person's head: gender, age, ancestry and weight, then about 130 controls of single features, left and right tied."""
+"""A person's head: gender, age, ancestry, weight, and about 130 controls of single features, left and right tied."""
 
 from __future__ import annotations
 

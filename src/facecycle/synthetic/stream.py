@@ -117,7 +117,7 @@ def check_size(size: int, margin: float) -> None:
         )
     if size > GREATEST_SIZE:
         raise FaceCycleError(
-            f"size={size}: the skin's texture and the mesh carry no detail beyond {GREATEST_SIZE} pixels; use a smaller one"
+            f"size={size}: skin and mesh carry no detail beyond {GREATEST_SIZE} pixels; use a smaller one"
         )
     if not 0 <= margin <= 1:
         raise FaceCycleError(f"margin={margin}: between 0 and 1")

@@ -65,9 +65,9 @@ def clip_shots(path: str) -> list[Shot]:
 
 
 def posed_shots(path: str) -> Iterator[Shot]:
-    """The people of a face set with each emotion at full strength, nearly frontal, in the light of a clip, without camera faults."""
+    """The people of a face set with each emotion at full strength: nearly frontal, clean, nothing before the face."""
     from facecycle.synthetic import truth
-    from facecycle.synthetic.clip import Clip
+    from facecycle.synthetic.clip import Clip, ClipOptions
     from facecycle.synthetic.expression import emotion_weights
     from facecycle.synthetic.person import create_person
     from facecycle.synthetic.posing import State
@@ -77,7 +77,7 @@ def posed_shots(path: str) -> Iterator[Shot]:
     for key in name_people(made["people"], made["seed"], made["split"]):
         person = create_person(key)
         for k, emotion in enumerate(EMOTIONS):
-            clip = Clip(person, (1000 + k,))
+            clip = Clip(person, (1000 + k,), ClipOptions(occluder="none"))
             yaw, pitch, roll = np.clip(clip.tracks.pose_at(0.0) / 3, (-15, -8, -6), (15, 8, 6)).tolist()
             state = State(emotion_weights()[k], yaw, pitch, roll, clip.tracks.torso)
             picture = truth.transfer(clip, state, 0.0, SIZE, margin=0.0)

@@ -83,7 +83,7 @@ def time_row(options: argparse.Namespace) -> dict:
 
     from facecycle.model.networks import build_networks
     from facecycle.presets import preset
-    from facecycle.train.loop import train_step
+    from facecycle.train.loop import parameter_groups, train_step
     from facecycle.train.stage import STAGES as STAGE_CLASSES
 
     torch.set_num_threads(options.threads)
@@ -100,8 +100,7 @@ def time_row(options: argparse.Namespace) -> dict:
     if options.batch_size:
         settings = dataclasses.replace(settings, batch_size=options.batch_size)
     fabric = Fabric(accelerator=options.device, devices=1, precision=precision)
-    trained = [parameter for parameter in networks.parameters() if parameter.requires_grad]
-    adam = torch.optim.Adam(trained, lr=settings.lr[0], betas=(settings.beta1, settings.beta2), foreach=True)
+    adam = torch.optim.Adam(parameter_groups(stage), betas=(settings.beta1, settings.beta2), foreach=True)
     if options.compile:
         stage.compile()
     model, optimizer = fabric.setup(stage, adam)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from facecycle.losses.perceptual import PerceptualFeatures
+from facecycle.train.loop import parameter_groups
 from facecycle.train.stage import STAGES, Stage, code_statistics
 from tiny import face_tensor, tiny_config, tiny_networks
 
@@ -38,6 +39,14 @@ def test_a_gradient_reaches_every_trained_parameter_and_no_frozen_one(name: str)
     assert {key for key, value in stage.named_parameters() if value.requires_grad} == {
         f"networks.{k}" for k in expected
     }
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_optimizer_gets_each_trained_parameter_once(name: str) -> None:
+    stage = stage_of(name)
+    grouped = [id(parameter) for group in parameter_groups(stage) for parameter in group["params"]]
+    trained = [id(parameter) for parameter in stage.parameters() if parameter.requires_grad]
+    assert sorted(grouped) == sorted(trained)
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -38,14 +38,14 @@ class Encoder(nn.Module):
         self.level5 = nn.Sequential(
             *[conv(large, large, stride=2) for _ in range(halvings)], conv(large, large), conv(large, middle)
         )
-        side = image_size // 16 >> halvings
+        side, last = image_size // 16 >> halvings, nn.Linear(512, code_dim)
         self.code = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(middle * side * side, 512), nn.LeakyReLU(SLOPE), nn.Linear(512, code_dim),
+            nn.Linear(middle * side * side, 512), nn.LeakyReLU(SLOPE), last,
             nn.RMSNorm(code_dim, elementwise_affine=False) if norm else nn.Identity(), nn.Tanh(),
         )  # fmt: skip
         initialise(self)
-        nn.init.normal_(self.code[3].weight, 0, 0.02)  # well inside the tanh
+        nn.init.normal_(last.weight, 0, 0.02)  # well inside the tanh
 
     def forward(self, face: Face) -> Code:
         x = self.level1(self.stem((face - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces

@@ -223,7 +223,8 @@ class FaceSet:
 
 def decode(jpeg: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """A stored JPEG -> RGB."""
-    return np.array(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+    image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

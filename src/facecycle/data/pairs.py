@@ -146,15 +146,15 @@ class FacePairs:
         if self._order[0] != epoch:
             self._order = (epoch, _generator(self.seed, epoch, 0, ORDER).permutation(len(self)))
         anchor = int(self._order[1][index])
-        first, last = self._first[anchor], self._last[anchor]
-        others = np.delete(np.arange(first, last), anchor - first)
-        gaps = np.nan_to_num(np.abs(self._times[others] - self._times[anchor]), nan=np.inf)
-        wanted = self.frames_per_item - 1
-        far = others[gaps >= self.min_gap_seconds]
+        first, wanted = int(self._first[anchor]), self.frames_per_item - 1
+        gaps = np.abs(self._times[first : self._last[anchor]] - self._times[anchor])
+        gaps[np.isnan(gaps)] = np.inf
+        gaps[anchor - first] = -1  # never its own partner
+        far = np.flatnonzero(gaps >= self.min_gap_seconds)
         if len(far) < wanted:
-            far = others[np.argsort(-gaps, kind="stable")[:wanted]]
-        partners = _generator(self.seed, epoch, index, PARTNERS).choice(far, wanted, replace=False)
-        return self._rows[np.concatenate([[anchor], partners])]
+            far = np.argsort(-gaps, kind="stable")[:wanted]
+        partners = far[_generator(self.seed, epoch, index, PARTNERS).permutation(len(far))[:wanted]]
+        return self._rows[np.concatenate([[anchor], first + partners])]
 
     def __getitem__(self, key: Key) -> UInt8[np.ndarray, "k 3 s s"]:
         return self.__getitems__([key])[0]

@@ -1,7 +1,7 @@
 """The skin's texture map: which point of the base head each texel stands for, and fields painted there once.
 
 The map is a polar one about the face's forward direction, finest at the face: the five sixths of the surface that
-matter share 512 x 512 texels. Its fields depend on the base head alone, so that a person's skin is a mix of them.
+matter share 400 x 400 texels. Its fields depend on the base head alone, so that a person's skin is a mix of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from facecycle.synthetic.assets import Assets, load_assets
 from facecycle.synthetic.raster import DITHER, rasterize
 from facecycle.synthetic.seeds import stream
 
-TEXELS = 512
+TEXELS = 400
 CENTRE = np.array([0.0, 7.05, 0.3])  # of the directions that the map unrolls, base head
 WIDEST = np.radians(130)  # angle from straight ahead at the rim of the map
 NECK = 5.95  # below this height (base head) skin has no texture
@@ -69,7 +69,7 @@ def load_atlas() -> Atlas:
         textured=textured,
         position=np.ascontiguousarray(texels[..., :3]),
         inside=inside,
-        lips=gaussian_filter(texels[..., 3], 1.0),
+        lips=gaussian_filter(texels[..., 3], 0.8),
         lid=gaussian_filter(texels[..., 4], 0.7),
         noise=noises(),
     )
@@ -104,9 +104,9 @@ def bake(
 
 
 def noises() -> Float[np.ndarray, "k s s"]:
-    """Wrapping noise of unit variance whose grains are about 1, 2, 5, 12, 30 and 70 texels wide."""
+    """Wrapping noise of unit variance whose grains are about 1, 2, 4, 10, 24 and 56 texels wide."""
     fields = []
-    for k, grain in enumerate((0.6, 1.2, 2.5, 6.0, 15.0, 35.0)):
+    for k, grain in enumerate((0.5, 1.0, 2.0, 5.0, 12.0, 28.0)):
         white = stream("skin noise", k).standard_normal((TEXELS, TEXELS), dtype=np.float32)
         field = gaussian_filter(white, grain, mode="wrap")
         fields.append(field / field.std())

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from facecycle.synthetic.assets import load_assets
+from facecycle.synthetic.kernels import mix_rows
 from facecycle.synthetic.pose import rotation
 
 # Weights at full strength; a name without a side stands for both sides. The kinds are those of FER-2013.
@@ -87,7 +88,7 @@ def gaze_turns(units: Float[np.ndarray, 52]) -> Float[np.ndarray, "2 3 3"]:
 
 @lru_cache(maxsize=1)
 def _crease_maps() -> tuple[np.ndarray, np.ndarray]:
-    """(regions and sides) x units, and vertices x (regions and sides)."""
+    """(Regions and sides) x units, and (regions and sides) x vertices."""
     assets, index = load_assets(), unit_index()
     x, y, z = assets.vertices.T
     rows, columns = [], []
@@ -100,11 +101,14 @@ def _crease_maps() -> tuple[np.ndarray, np.ndarray]:
             distance = (x - sign * centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2
             near = np.exp(-distance / (2 * radius**2)) / (1 if centre[0] > 0.15 else 1.7)
             columns.append(near.astype(np.float32))
-    return np.stack(rows), np.ascontiguousarray(np.stack(columns, 1))
+    return np.stack(rows), np.stack(columns)
 
 
 def crease_activation(units: Float[np.ndarray, 52], age: float) -> Float[np.ndarray, " n"]:
     """How deep each control vertex's creases are folded; older skin folds deeper."""
     rows, columns = _crease_maps()
     folded = rows @ np.clip(units, 0, 1.2).astype(np.float32)
-    return columns @ (folded * np.float32(0.35 + 0.65 * np.clip((age - 18) / 40, 0, 1.2)))
+    folded = folded * np.float32(0.35 + 0.65 * np.clip((age - 18) / 40, 0, 1.2))
+    out = np.empty(columns.shape[1], np.float32)
+    mix_rows(columns, folded, out)
+    return out

@@ -119,3 +119,28 @@ def project_parallel(points, frame, left, bottom, scale, out):
         out[i, 0] = (frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z - left) * scale
         out[i, 1] = (frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z - bottom) * scale
         out[i, 2] = frame[2, 0] * x + frame[2, 1] * y + frame[2, 2] * z
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def mix_rows(table, weights, out):
+    """out = weights @ table, without the threads of a linear algebra library."""
+    out[:] = 0
+    for k in range(table.shape[0]):
+        if weights[k] != 0:
+            for i in range(table.shape[1]):
+                out[i] += weights[k] * table[k, i]
+
+
+@njit(cache=True, error_model="numpy")
+@no_type_check
+def mix_fields(fields, first, second, more, one, two, out):
+    """out = exp(a * one + b * two), a and b being fields weighted by ``first`` and ``second``, plus ``more``."""
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            a, b = more[0, y, x], more[1, y, x]
+            for k in range(fields.shape[0]):
+                a += first[k] * fields[k, y, x]
+                b += second[k] * fields[k, y, x]
+            for c in range(3):
+                out[y, x, c] = math.exp(a * one[c] + b * two[c])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -28,12 +29,19 @@ class Light:
     sky: Float[np.ndarray, 3]
     ground: Float[np.ndarray, 3]
 
+    @cached_property
     def frame(self) -> Float[np.ndarray, "3 3"]:
         """Rows: x, y and direction towards the key light, for its shadow map."""
         z = direction(*self.key)
         x = np.cross([0.0, 1.0, 0.0], z)
         x /= np.linalg.norm(x)
         return np.stack([x, np.cross(z, x), z]).astype(np.float32)
+
+    @cached_property
+    def scene(self) -> Float[np.ndarray, "18"]:
+        """Directions and colours in the order of the shading kernels."""
+        parts = (direction(*self.key), self.key_colour, direction(*self.fill), self.fill_colour, self.sky, self.ground)
+        return np.concatenate(parts).astype(np.float32)
 
     def vector(self) -> Float[np.ndarray, 16]:
         """The label: angles of key and fill, then the four colours."""

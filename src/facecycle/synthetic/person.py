@@ -67,7 +67,8 @@ class Person:
 def create_person(key: PersonKey) -> Person:
     """Draw a person from its key."""
     assets, atlas = load_assets(), load_atlas()
-    body, hairline = sample_body(key), sample_hairline(key, sample_body(key))
+    body = sample_body(key)
+    hairline = sample_hairline(key, body)
     hair = grow_hair(key, body, hairline)
     position = atlas.position
     scalp = hairline.density(position[..., 0], position[..., 1], position[..., 2]) * hair.cover

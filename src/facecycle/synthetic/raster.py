@@ -59,8 +59,10 @@ def _draw_triangle(screen, corners, t, hair, uv, alpha, dither, box, inverse, de
     for y in range(top, bottom + 1):
         py = np.float32(y) + HALF - y0
         b1, b2 = (px * y2 - py * x2) * inverse, (x1 * py - y1 * px) * inverse
-        left, right = _span(b1, step1, first, last)
-        left, right = _span(b2 + np.float32(left - first) * step2, step2, left, right)
+        left, right = first, last
+        if last - first > 6:  # in a short row, testing every sample is cheaper
+            left, right = _span(b1, step1, left, right)
+            left, right = _span(b2 + np.float32(left - first) * step2, step2, left, right)
         for x in range(left, right + 1):
             dx = np.float32(x - first)
             w1, w2 = b1 + dx * step1, b2 + dx * step2

@@ -103,7 +103,7 @@ def light_scene(
     person: Person, posed: Posed, mesh: Mesh, light: Light, camera: Camera, clothes: Clothes
 ) -> tuple[Float[np.ndarray, "49"], Float[np.ndarray, "m m"]]:
     """The scene vector and the key light's shadow map."""
-    frame = light.frame()
+    frame = light.frame
     aim = frame @ posed.aim
     scale = np.float32(SHADOW_PIXELS / (2 * SHADOW_REACH))
     left, bottom = np.float32(aim[0] - SHADOW_REACH), np.float32(aim[1] - SHADOW_REACH)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
-from facecycle.synthetic.light import Clothes, Light, direction
+from facecycle.synthetic.light import Clothes, Light
 
 # What a vertex hands to the samples of its triangles, by column.
 AMBIENT, KEY, FACING, GLINT, SHEEN, FILL_GLINT, SHADOW, UV, SLOPE, CREASE, CLOTH, NORMAL, OPEN = (
@@ -41,15 +41,7 @@ def scene_vector(
         scatter: how far light wraps round the skin, per channel.
         clothes: their colours and pattern.
     """
-    parts = (
-        direction(*light.key),
-        light.key_colour,
-        direction(*light.fill),
-        light.fill_colour,
-        light.sky,
-        light.ground,
-    )
-    parts += (camera, up, light.frame().ravel(), origin, scatter, clothes.colours.ravel(), clothes.pattern)
+    parts = (light.scene, camera, up, light.frame.ravel(), origin, scatter, clothes.colours.ravel(), clothes.pattern)
     return np.concatenate(parts).astype(np.float32)
 
 

@@ -132,7 +132,7 @@ def sample_controls(key: PersonKey, weight: float) -> dict[str, float]:
                 value, least, greatest = value * factor + shift, low, high
         if "head-fat" in name or "neck-double" in name:
             value += 0.6 * (weight - 0.5)
-        values[name] = float(np.clip(value, least, greatest))
+        values[name] = float(min(max(value, least), greatest))
     return values
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from facecycle.synthetic.atlas import TEXELS, Atlas, load_atlas, smoothstep
+from facecycle.synthetic.kernels import mix_fields
 from facecycle.synthetic.seeds import PersonKey, stream
 from facecycle.synthetic.shape import Body
 
@@ -148,8 +149,7 @@ def paint_skin(key: PersonKey, body: Body, hair_colour: np.ndarray, scalp: np.nd
     aged = float(np.clip((body.age - 28) / 45, 0, 1))
     shifts = rng.integers(0, TEXELS, (len(atlas.noise), 2))
     noise = [np.roll(field, tuple(shift), (0, 1)) for field, shift in zip(atlas.noise, shifts, strict=True)]
-    logs = mix_colours(rng, paint, noise, body, aged)
-    relative = np.exp(logs)
+    relative = mix_colours(rng, paint, noise, body, aged)
     relative *= freckles(rng, noise, depth)[..., None]
     paint_lips(rng, relative, atlas, noise, tone, body)
     paint_brows(rng, relative, atlas, noise, tone, hair_colour, body.male)
@@ -167,7 +167,7 @@ def paint_skin(key: PersonKey, body: Body, hair_colour: np.ndarray, scalp: np.nd
 
 
 def mix_colours(rng: np.random.Generator, paint: Paint, noise: list[np.ndarray], body: Body, aged: float) -> np.ndarray:
-    """Log of the relative colour: fields of blood and melanin in a person's own amounts."""
+    """The relative colour: fields of blood and melanin in a person's own amounts."""
     blood, melanin = np.zeros(len(paint.colour), np.float32), np.zeros(len(paint.colour), np.float32)
     blood[0] = rng.uniform(0.3, 1.4)
     blood[1], blood[2] = rng.uniform(0.1, 0.5), rng.uniform(0.1, 0.6)
@@ -178,8 +178,9 @@ def mix_colours(rng: np.random.Generator, paint: Paint, noise: list[np.ndarray],
     melanin[7], melanin[8] = 0.1 + 0.4 * aged, 0.05 + 0.35 * aged
     patches = np.stack([noise[2] * 0.05 + noise[4] * 0.10, noise[3] * 0.03 + noise[5] * rng.uniform(0.03, 0.1)])
     patches[1] += noise[0] * 0.018 + noise[1] * 0.02
-    amounts = np.tensordot(np.stack([blood, melanin]), paint.colour, 1) + patches
-    return amounts[0][..., None] * BLOOD + amounts[1][..., None] * MELANIN
+    relative = np.empty((TEXELS, TEXELS, 3), np.float32)
+    mix_fields(paint.colour, blood, melanin, patches.astype(np.float32), BLOOD, MELANIN, relative)
+    return relative
 
 
 def cover(relative: np.ndarray, amount: np.ndarray, colour: np.ndarray) -> None:
@@ -220,7 +221,9 @@ def paint_brows(
     male: bool,
 ) -> None:
     """Two brows along the ridge: where they begin and end, how high, how thick and how dense they are."""
-    rows, columns = slice(100, 260), slice(120, 392)  # the part of the map where brows can be
+    rows, columns = (
+        slice(int(a * TEXELS), int(b * TEXELS)) for a, b in ((0.2, 0.51), (0.2, 0.8))
+    )  # where brows can be
     x, y, z = np.moveaxis(atlas.position[rows, columns], -1, 0)
     ax = np.abs(x)
     begin, end = rng.uniform(0.07, 0.13), rng.uniform(0.54, 0.64)

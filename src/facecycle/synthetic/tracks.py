@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import BSpline
 
 from facecycle.synthetic.expression import EMOTIONS, emotion_weights, unit_index
 from facecycle.synthetic.posing import State
@@ -14,12 +14,11 @@ from facecycle.synthetic.posing import State
 LEAST_STRENGTH = 0.25  # a face with less emotion than that is labelled neutral
 
 
-def wander(
-    rng: np.random.Generator, seconds: float, step: float, spread: float | np.ndarray, count: int
-) -> CubicSpline:
-    """``count`` smooth random functions of time: normal values every ``step`` seconds, cubic between."""
-    knots = np.arange(-1, seconds / step + 2) * step + rng.uniform(0, step)
-    return CubicSpline(knots, rng.normal(0, 1, (len(knots), count)) * spread, bc_type="natural")
+def wander(rng: np.random.Generator, seconds: float, step: float, spread: float | np.ndarray, count: int) -> BSpline:
+    """``count`` smooth random functions of time with deviation ``spread``: cubic B-splines, a knot every ``step``."""
+    knots = (np.arange(int(seconds / step) + 10) - 5) * step + rng.uniform(0, step)
+    # Normal coefficients give a spline about 1 / 1.44 of their deviation.
+    return BSpline(knots, 1.44 * rng.normal(0, 1, (len(knots) - 4, count)) * spread, 3)
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,9 @@ def main() -> None:
             f"{len(faces)} frames of {faces.stored} pixels, {nbytes:.0f} bytes each; batches of {options.batch} pairs"
         )
         generator = torch.Generator().manual_seed(0)
-        for workers in (0, 1, 2):
-            torch.set_num_threads(max(1, cores - workers))
-            batches = iter(PairLoader(FacePairs(faces), options.batch, workers))
+        for workers in (None, 0, 1, 2):  # None: the cost of this process alone, without threads
+            torch.set_num_threads(max(1, cores - workers) if workers is not None else 1)
+            batches = iter(PairLoader(FacePairs(faces), options.batch, workers or 0))
 
             def decode(batches=batches) -> int:
                 batch = next(batches)
@@ -87,12 +87,14 @@ def main() -> None:
                 batch = augment(next(batches), faces.size, COLOURS, generator)
                 return batch.shape[0] * batch.shape[1]
 
+            if workers is None:
+                cost = rate(whole, options.seconds, clock=time.process_time)
+                print(
+                    f"processor time: {1e6 / cost:.0f} us an image, all of it; two idle cores {2 * cost:,.0f} images/s"
+                )
+                continue
             decoded, both = rate(decode, options.seconds), rate(whole, options.seconds)
             print(f"workers {workers}: decoded and batched {decoded:,.0f} images/s, augmented as well {both:,.0f}")
-            if workers == 0:
-                torch.set_num_threads(1)
-                cost = rate(whole, options.seconds, clock=time.process_time)
-                print(f"one core, by processor time: {cost:,.0f} images/s, all of it; two such cores {2 * cost:,.0f}")
 
 
 if __name__ == "__main__":

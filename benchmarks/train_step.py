@@ -94,7 +94,7 @@ def time_row(options: argparse.Namespace) -> dict:
     torch.manual_seed(0)
     networks = build_networks(config.model)
     if channels_last:
-        networks.to(memory_format=torch.channels_last)
+        networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stage = STAGE_CLASSES[name](networks, config, perceptual)
     settings = stage.settings()
     if options.batch_size:

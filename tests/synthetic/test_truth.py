@@ -1,5 +1,7 @@
 """Ground truth: flow carries the face onto its neutral render, and the other renders keep what they should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -22,10 +24,8 @@ def warp(picture: np.ndarray, field: np.ndarray) -> np.ndarray:
 def evenly_lit(index: int):
     """A clip in light that comes from everywhere, so that turning changes no brightness."""
     scene = clip(index)
-    for name in ("key_colour", "fill_colour"):
-        object.__setattr__(scene.light, name, np.zeros(3, np.float32))
-    for name in ("sky", "ground"):
-        object.__setattr__(scene.light, name, np.ones(3, np.float32))
+    none, all_round = np.zeros(3, np.float32), np.ones(3, np.float32)
+    scene.light = replace(scene.light, key_colour=none, fill_colour=none, sky=all_round, ground=all_round)
     return scene
 
 

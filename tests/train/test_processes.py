@@ -90,3 +90,16 @@ def test_two_processes_equal_one(faces: Path, tmp_path: Path) -> None:
     largest = max((weights[0][name] - weights[1][name]).abs().max().item() for name in weights[0])
     assert largest < 4 * config.motion.lr[0]
     assert load(one / "config.toml") == load(two / "config.toml")
+
+
+@pytest.mark.slow
+def test_a_compiled_run_computes_the_same(faces: Path, tmp_path: Path) -> None:
+    plain, config = tmp_path / "plain", tiny_config(faces, motion=2, identity=2, validate_every=2)
+    assert train_tiny(plain, config) is True
+    run = tmp_path / "compiled"
+    save(config, tmp_path / "config.toml")
+    process = begin("--run", run, "--config", tmp_path / "config.toml", "--device", "cpu", "--compile")
+    _, error = process.communicate(timeout=1200)
+    assert process.returncode == 0, error
+    for left, right in zip(records(plain), records(run), strict=True):
+        assert right["loss"] == pytest.approx(left["loss"], rel=2e-3)

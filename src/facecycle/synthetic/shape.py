@@ -33,6 +33,7 @@ TAMED = (
     ("lip-volume", 0.8, 0.2, -0.15, 0.8),
     ("mouth-scale-vert", 0.8, 0.1, -0.25, 0.6),
     ("mouth-scale-depth", 0.7, 0.1, -0.3, 0.6),
+    ("mouth-angles", 0.8, 0.3, -0.2, 0.8),
     ("chin-width", 0.8, -0.15, -0.7, 0.25),
     ("chin-jaw-drop", 0.6, 0.0, -0.4, 0.4),
     ("chin-prognathism", 0.6, 0.0, -0.4, 0.4),

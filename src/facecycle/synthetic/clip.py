@@ -21,7 +21,7 @@ from facecycle.synthetic.seeds import PersonKey, stream
 from facecycle.synthetic.tracks import PoseRange, Tracks, wander
 
 SECONDS = 8.0  # length of a clip
-OCCLUDED = 0.12  # share of clips in which something comes before the face
+OCCLUDED = 0.08  # share of clips in which something comes before the face
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def exposure(person: Person, light: Light, deviation: float) -> float:
     fill = np.maximum(normals @ direction(*light.fill), 0).mean() * light.fill_colour
     around = 0.5 * (light.sky + light.ground) * 0.85
     brightness = float((person.skin.tone * (key + fill + around)) @ np.array([0.2126, 0.7152, 0.0722]))
-    return float(np.clip((0.22 / brightness) ** 0.62, 0.45, 2.2) * np.exp(deviation))
+    return float(np.clip((0.22 / brightness) ** 0.7, 0.45, 2.5) * np.exp(deviation))
 
 
 def clip_name(person: PersonKey, number: tuple[int, ...]) -> str:

@@ -24,8 +24,8 @@ COLOURS = {
     "blond": (0.32, 0.22, 0.115),
     "light blond": (0.48, 0.37, 0.23),
     "red": (0.19, 0.065, 0.028),
-    "grey": (0.26, 0.25, 0.24),
-    "white": (0.50, 0.49, 0.47),
+    "grey": (0.17, 0.165, 0.16),
+    "white": (0.34, 0.33, 0.315),
 }
 EUROPEAN = np.array([0.10, 0.19, 0.23, 0.17, 0.13, 0.06, 0.06, 0.04, 0.02])
 OTHERS = np.array([0.66, 0.25, 0.05, 0.0, 0.0, 0.0, 0.0, 0.03, 0.01])
@@ -54,9 +54,9 @@ def sample_colour(key: PersonKey, body: Body) -> Float[np.ndarray, "3"]:
     rng = stream(key, "hair colour")
     european = float(np.clip(body.ancestry[0] * 1.4 - 0.4, 0, 1))
     chances = european * EUROPEAN + (1 - european) * OTHERS
-    aged = float(np.clip((body.age - 42) / 30, 0, 0.85))
+    aged = float(np.clip((body.age - 46) / 32, 0, 0.8))
     chances = chances / chances.sum() * (1 - aged)
-    chances[-2:] += aged * np.array([0.65, 0.35])
+    chances[-2:] += aged * np.array([0.7, 0.3])
     colour = np.array(list(COLOURS.values()))[rng.choice(len(COLOURS), p=chances / chances.sum())]
     return (colour * np.exp(rng.normal(0, 0.18) + rng.normal(0, 0.05, 3))).astype(np.float32)
 

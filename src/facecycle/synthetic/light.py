@@ -68,8 +68,8 @@ def studio_light() -> Light:
 
 def sample_light(rng: np.random.Generator, outdoors: bool) -> Light:
     """Light of a clip: near white, because a camera balances its whites; soft or hard, from anywhere in front."""
-    azimuth, elevation = float(rng.normal(0, 38)), float(rng.uniform(5, 60))
-    hard = rng.uniform(0.5, 1.5)
+    azimuth, elevation = float(rng.normal(0, 33)), float(rng.uniform(8, 55))
+    hard = rng.uniform(0.5, 1.35)
     tint = rng.normal(0.02, 0.07)
     key = warm(tint) * hard
     around = warm(-0.7 * tint + rng.normal(0, 0.04)) * rng.uniform(0.35, 0.8)

@@ -17,8 +17,8 @@ OPPOSITES = {"incr": "decr", "up": "down", "out": "in", "forward": "backward", "
     "uncompress": "compress"
 }
 # Standard deviation of a control by region, in the target's own units (1 = the artist's extreme).
-SPREAD = {"head": 0.22, "asym": 0.18, "ears": 0.28, "neck": 0.15, "eyes": 0.24, "nose": 0.25, "mouth": 0.24}
-SPREAD |= {"chin": 0.24, "cheek": 0.26, "forehead": 0.24, "eyebrows": 0.16}
+SPREAD = {"head": 0.26, "asym": 0.18, "ears": 0.3, "neck": 0.15, "eyes": 0.3, "nose": 0.34, "mouth": 0.3}
+SPREAD |= {"chin": 0.3, "cheek": 0.33, "forehead": 0.3, "eyebrows": 0.2}
 # Controls left alone: they move the head on the neck, or make no face one would meet.
 UNUSED = ("head-angle", "ear-shape-pointed", "ear-shape-triangle", "ear-shape-square", "nose-trans-in")
 UNUSED += ("nose-trans-out", "mouth-trans-in", "mouth-trans-out", "head-square", "head-rectangular", "head-triangular")
@@ -33,7 +33,7 @@ TAMED = (
     ("lip-volume", 0.8, 0.2, -0.15, 0.8),
     ("mouth-scale-vert", 0.8, 0.1, -0.25, 0.6),
     ("mouth-scale-depth", 0.7, 0.1, -0.3, 0.6),
-    ("mouth-angles", 0.8, 0.3, -0.2, 0.8),
+    ("mouth-angles", 0.8, 0.15, -0.3, 0.7),
     ("chin-width", 0.8, -0.15, -0.7, 0.25),
     ("chin-jaw-drop", 0.6, 0.0, -0.4, 0.4),
     ("chin-prognathism", 0.6, 0.0, -0.4, 0.4),

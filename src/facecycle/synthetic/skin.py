@@ -236,8 +236,8 @@ def paint_brows(
     mask = np.exp(-(((y - middle) / width) ** 2)) * smoothstep(begin - 0.03, begin + 0.04, ax)
     mask = mask * smoothstep(end + 0.02, end - 0.07, ax) * smoothstep(0.95, 1.1, z)
     hairs = np.clip(0.9 + 0.10 * noise[0][rows, columns] + 0.12 * noise[1][rows, columns], 0.3, 1.2)
-    colour = np.minimum(hair_colour * 0.6, 0.1) / tone
-    cover(relative[rows, columns], mask * hairs * rng.uniform(0.7, 1.0), np.minimum(colour, 0.55))
+    colour = np.minimum(hair_colour * 0.55, 0.08) / tone
+    cover(relative[rows, columns], mask * hairs * rng.uniform(0.8, 1.0), np.minimum(colour, 0.38))
 
 
 def paint_beard(

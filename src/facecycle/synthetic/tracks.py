@@ -43,8 +43,8 @@ class Tracks:
 
     def __init__(self, rng: np.random.Generator, seconds: float, pose: PoseRange, emotion: str | None = None) -> None:
         self.seconds, self.limits = seconds, np.array([pose.yaw, pose.pitch, pose.roll])
-        self._base = rng.normal(0, 1, 3) * self.limits * pose.use * 0.8
-        self._pose = wander(rng, seconds, 1.3, self.limits * pose.use * np.array([0.9, 0.8, 0.6]), 3)
+        self._base = rng.normal(0, 1, 3) * self.limits * pose.use * np.array([0.8, 0.4, 0.4])
+        self._pose = wander(rng, seconds, 1.3, self.limits * pose.use * np.array([0.9, 0.5, 0.45]), 3)
         self.torso = float(rng.uniform(0.1, 0.6))
         self._emotion = _emotion_track(rng, seconds, emotion)
         self._subtle = wander(rng, seconds, 0.9, 0.07 * _subtle_units(), len(unit_index()))

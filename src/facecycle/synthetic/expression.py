@@ -21,10 +21,11 @@ EMOTIONS: dict[str, dict[str, float]] = {
     "surprise": {"jawOpen": 0.75, "eyeWide": 1.0, "browInnerUp": 0.9, "browOuterUp": 1.0, "mouthFunnel": 0.15},
     "anger": {"browDown": 1.1, "eyeSquint": 0.3, "eyeWide": 0.5, "noseSneer": 0.6, "mouthUpperUp": 0.45}
     | {"mouthLowerDown": 0.6, "mouthStretch": 0.35, "mouthFrown": 0.35, "jawOpen": 0.12, "jawForward": 0.25},
-    "disgust": {"noseSneer": 1.15, "mouthUpperUp": 1.1, "eyeSquint": 1.1, "cheekSquint": 1.1, "eyeBlink": 0.35}
-    | {"mouthShrugLower": 0.3, "browDown": 0.2},
-    "fear": {"browInnerUp": 1.1, "browOuterUp": 0.1, "browDown": 0.3, "eyeWide": 1.1, "mouthStretch": 1.15}
-    | {"jawOpen": 0.3, "mouthLowerDown": 1.0, "mouthUpperUp": 0.3, "mouthFrown": 0.3},
+    "disgust": {"noseSneer": 1.1, "mouthUpperUp": 0.85, "eyeSquint": 1.1, "cheekSquint": 0.7, "eyeBlink": 0.3}
+    | {"browDown": 0.3, "mouthFrown": 0.5, "mouthShrugLower": 0.45, "mouthShrugUpper": 0.3}
+    | {"jawOpen": 0.15, "mouthLowerDown": 0.35, "tongueOut": 0.3},
+    "fear": {"browInnerUp": 1.15, "browOuterUp": 0.1, "browDown": 0.4, "eyeWide": 1.1, "mouthStretch": 1.15}
+    | {"jawOpen": 0.4, "mouthLowerDown": 1.0, "mouthUpperUp": 0.3, "mouthFrown": 0.3},
 }
 # Region of creases -> the units that fold it, and how much.
 FOLDED_BY = {

@@ -17,7 +17,7 @@ OPPOSITES = {"incr": "decr", "up": "down", "out": "in", "forward": "backward", "
     "uncompress": "compress"
 }
 # Standard deviation of a control by region, in the target's own units (1 = the artist's extreme).
-SPREAD = {"head": 0.26, "asym": 0.18, "ears": 0.3, "neck": 0.15, "eyes": 0.3, "nose": 0.34, "mouth": 0.3}
+SPREAD = {"head": 0.26, "asym": 0.15, "ears": 0.3, "neck": 0.15, "eyes": 0.3, "nose": 0.34, "mouth": 0.3}
 SPREAD |= {"chin": 0.3, "cheek": 0.33, "forehead": 0.3, "eyebrows": 0.2}
 # Controls left alone: they move the head on the neck, or make no face one would meet.
 UNUSED = ("head-angle", "ear-shape-pointed", "ear-shape-triangle", "ear-shape-square", "nose-trans-in")
@@ -28,12 +28,12 @@ TAMED = (
     ("head-scale-vert", 0.5, -0.1, -0.4, 0.25),
     ("head-scale-horiz", 0.7, -0.1, -0.5, 0.2),
     ("head-fat", 0.6, 0.0, -0.5, 0.7),
-    ("eyebrows-angle", 1.0, 0.3, -0.2, 0.7),
+    ("eyebrows-angle", 1.0, 0.5, 0.0, 0.8),
     ("lip-height", 0.8, 0.22, -0.1, 0.8),
     ("lip-volume", 0.8, 0.2, -0.15, 0.8),
     ("mouth-scale-vert", 0.8, 0.1, -0.25, 0.6),
     ("mouth-scale-depth", 0.7, 0.1, -0.3, 0.6),
-    ("mouth-angles", 0.8, 0.15, -0.3, 0.7),
+    ("mouth-angles", 0.8, 0.25, -0.2, 0.7),
     ("chin-width", 0.8, -0.15, -0.7, 0.25),
     ("chin-jaw-drop", 0.6, 0.0, -0.4, 0.4),
     ("chin-prognathism", 0.6, 0.0, -0.4, 0.4),

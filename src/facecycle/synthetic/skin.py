@@ -231,7 +231,7 @@ def paint_brows(
     begin, end = rng.uniform(0.07, 0.13), rng.uniform(0.54, 0.64)
     t = np.clip((ax - begin) / (end - begin), 0, 1)
     arch = rng.uniform(0.02, 0.07) * np.sin(np.pi * np.clip(t * 1.15, 0, 1)) - rng.uniform(0.01, 0.06) * t**2
-    middle = 7.405 + rng.normal(0, 0.012) + arch
+    middle = 7.42 + rng.normal(0, 0.012) + arch
     width = rng.uniform(*((0.03, 0.05) if male else (0.02, 0.038))) * (1 - 0.7 * smoothstep(0.5, 1.0, t))
     mask = np.exp(-(((y - middle) / width) ** 2)) * smoothstep(begin - 0.03, begin + 0.04, ax)
     mask = mask * smoothstep(end + 0.02, end - 0.07, ax) * smoothstep(0.95, 1.1, z)

@@ -45,8 +45,8 @@ class Assets:
     vertices: Float[np.ndarray, "n 3"]
     triangles: dict[str, Int[np.ndarray, "_ 3"]]
     follow: Float[np.ndarray, " n"]
-    landmarks: Int[np.ndarray, 68]
-    joints: dict[str, Int[np.ndarray, 8]]
+    landmarks: Int[np.ndarray, "68"]
+    joints: dict[str, Int[np.ndarray, "8"]]
     masks: dict[str, Float[np.ndarray, " n"]]
     shape: Targets
     macro: Targets

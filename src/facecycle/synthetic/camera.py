@@ -37,12 +37,12 @@ class Camera:
     gain: float = 1.0
 
     @property
-    def position(self) -> Float[np.ndarray, 3]:
+    def position(self) -> Float[np.ndarray, "3"]:
         """Where the lens is, head-space decimetres."""
         x, y, z = self.target
         return np.array([x, y, z + self.distance], np.float32)
 
-    def vector(self) -> Float[np.ndarray, 8]:
+    def vector(self) -> Float[np.ndarray, "8"]:
         """The label: distance, focal, centre x and y, blur, noise, jpeg, gain."""
         values = (self.distance, self.focal, *self.centre, self.blur, self.noise, self.jpeg, self.gain)
         return np.array(values, np.float32)

@@ -63,7 +63,7 @@ class Frame:
     strength: float
     landmarks: Float[np.ndarray, "68 2"]
     crop: Crop
-    box: Float[np.ndarray, 4]
+    box: Float[np.ndarray, "4"]
     mask: UInt8[np.ndarray, "s s"]
 
 

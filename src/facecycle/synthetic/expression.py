@@ -54,7 +54,7 @@ def unit_index() -> dict[str, int]:
     return dict(load_assets().unit.names)
 
 
-def weights_of(units: dict[str, float]) -> Float[np.ndarray, 52]:
+def weights_of(units: dict[str, float]) -> Float[np.ndarray, "52"]:
     """Named weights -> vector; ``mouthSmile`` sets ``mouthSmileLeft`` and ``mouthSmileRight``.
 
     Raises:
@@ -75,7 +75,7 @@ def emotion_weights() -> Float[np.ndarray, "7 52"]:
     return np.stack([weights_of(units) for units in EMOTIONS.values()])
 
 
-def gaze_turns(units: Float[np.ndarray, 52]) -> Float[np.ndarray, "2 3 3"]:
+def gaze_turns(units: Float[np.ndarray, "52"]) -> Float[np.ndarray, "2 3 3"]:
     """Rotations of the left and right eyeball that go with the eyeLook units."""
     w = {name: float(units[k]) for name, k in unit_index().items() if name.startswith("eyeLook")}
     turns = []
@@ -105,7 +105,7 @@ def _crease_maps() -> tuple[np.ndarray, np.ndarray]:
     return np.stack(rows), np.stack(columns)
 
 
-def crease_activation(units: Float[np.ndarray, 52], age: float) -> Float[np.ndarray, " n"]:
+def crease_activation(units: Float[np.ndarray, "52"], age: float) -> Float[np.ndarray, " n"]:
     """How deep each control vertex's creases are folded; older skin folds deeper."""
     rows, columns = _crease_maps()
     folded = rows @ np.clip(units, 0, 1.2).astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 
-def direction(azimuth: float, elevation: float) -> Float[np.ndarray, 3]:
+def direction(azimuth: float, elevation: float) -> Float[np.ndarray, "3"]:
     """Unit vector towards a light; degrees, azimuth from the viewer towards image right."""
     a, e = np.radians((azimuth, elevation))
     return np.array([np.sin(a) * np.cos(e), np.sin(e), np.cos(a) * np.cos(e)], np.float32)
@@ -23,11 +23,11 @@ class Light:
     """
 
     key: tuple[float, float]
-    key_colour: Float[np.ndarray, 3]
+    key_colour: Float[np.ndarray, "3"]
     fill: tuple[float, float]
-    fill_colour: Float[np.ndarray, 3]
-    sky: Float[np.ndarray, 3]
-    ground: Float[np.ndarray, 3]
+    fill_colour: Float[np.ndarray, "3"]
+    sky: Float[np.ndarray, "3"]
+    ground: Float[np.ndarray, "3"]
 
     @cached_property
     def frame(self) -> Float[np.ndarray, "3 3"]:
@@ -43,7 +43,7 @@ class Light:
         parts = (direction(*self.key), self.key_colour, direction(*self.fill), self.fill_colour, self.sky, self.ground)
         return np.concatenate(parts).astype(np.float32)
 
-    def vector(self) -> Float[np.ndarray, 16]:
+    def vector(self) -> Float[np.ndarray, "16"]:
         """The label: angles of key and fill, then the four colours."""
         colours = (self.key_colour, self.fill_colour, self.sky, self.ground)
         return np.concatenate([self.key, self.fill, *colours]).astype(np.float32)
@@ -90,7 +90,7 @@ class Clothes:
     """
 
     colours: Float[np.ndarray, "2 3"]
-    pattern: Float[np.ndarray, 3]
+    pattern: Float[np.ndarray, "3"]
 
 
 PLAIN = Clothes(np.full((2, 3), 0.12, np.float32), np.zeros(3, np.float32))

@@ -34,17 +34,18 @@ def _cloth_colour(rng: np.random.Generator) -> np.ndarray:
 
 def hat(rng: np.random.Generator, person: Person) -> Mesh:
     """A knitted cap or one with a peak; the hair it covers is gone."""
-    pairs, triangles, base = scalp(0.4)
+    part = scalp(0.4)
+    base = part.base
     points, normals = rounded_scalp(person.body, 0.4)
     front = rng.uniform(7.74, 7.9)
     edge = front - 0.32 * (1.4 - base[:, 2]).clip(0, 2) * rng.uniform(0.6, 1.0)
     above = base[:, 1] - edge
-    keep = triangles[(above[triangles] > -0.03).all(1)]
+    keep = part.fine[(above[part.fine] > -0.03).all(1)]
     peaked = rng.random() < 0.5
     thick = 0.10 + (0.0 if peaked else 0.05) * smoothstep(0.25, 0.05, above) + 0.10 * smoothstep(0.2, 0.6, above)
     colour = _cloth_colour(rng)
     shade = (0.75 + 0.25 * np.sin(np.arctan2(base[:, 0], base[:, 2] - 0.45) * 40))[:, None] if not peaked else 1.0
-    follow = load_assets().follow[pairs[:, 0]]
+    follow = load_assets().follow[part.pairs[:, 0]]
     rest = points + normals * (thick * person.body.scale)[:, None]
     parts = [Mesh.build(rest, keep, SURFACE, tint=colour * shade * np.ones((len(rest), 3)), follow=follow, gloss=0.01)]
     if peaked:

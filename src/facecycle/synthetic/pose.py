@@ -21,7 +21,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> Float[np.ndarray, "3 3"]:
     return x @ y @ z
 
 
-def rotation_vector(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, 3]:
+def rotation_vector(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3"]:
     """Axis times angle (radians) of a rotation by less than half a turn."""
     angle = np.arccos(np.clip((np.trace(matrix) - 1) / 2, -1, 1))
     if angle < 1e-7:

@@ -27,14 +27,14 @@ class State:
         torso: share of the head's yaw that the torso follows.
     """
 
-    units: Float[np.ndarray, 52]
+    units: Float[np.ndarray, "52"]
     yaw: float = 0.0
     pitch: float = 0.0
     roll: float = 0.0
     torso: float = 0.0
 
     @property
-    def pose(self) -> Float[np.ndarray, 3]:
+    def pose(self) -> Float[np.ndarray, "3"]:
         """The label: yaw, pitch, roll in degrees."""
         return np.array([self.yaw, self.pitch, self.roll], np.float32)
 
@@ -60,9 +60,9 @@ class Posed:
     normals: Float[np.ndarray, "n 3"]
     tangents: Float[np.ndarray, "n 3"]
     crease: Float[np.ndarray, " n"]
-    up: Float[np.ndarray, 3]
+    up: Float[np.ndarray, "3"]
     landmarks: Float[np.ndarray, "68 3"]
-    aim: Float[np.ndarray, 3]
+    aim: Float[np.ndarray, "3"]
 
 
 def pose_person(person: Person, state: State, mesh: Mesh | None = None) -> Posed:

@@ -19,7 +19,7 @@ from facecycle.synthetic.raster import DITHER, rasterize, rasterize_depth
 from facecycle.synthetic.scene import COLUMNS, scene_vector
 from facecycle.synthetic.shade import shade
 
-SHADOW_PIXELS = 128
+SHADOW_PIXELS = 112
 SMOOTH_FROM = 600  # samples along a side from which the skin's texels are interpolated
 SHADOW_REACH = 1.9  # decimetres about the head that the shadow map shows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +40,11 @@ def stream(*key: int | str | PersonKey) -> np.random.Generator:
 
     One stream per part, named by what it is for, keeps all other parts as they are when a part is added or changed.
     """
-    words: list[int] = []
+    words: list[str] = []
     for part in key:
         if isinstance(part, PersonKey):
-            words += [SPLITS.index(part.split), part.seed, part.index]
+            words += [repr(part.split), str(int(part.seed)), str(int(part.index))]
         else:
-            words.append(zlib.crc32(part.encode()) if isinstance(part, str) else part)
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
+            words.append(repr(part) if isinstance(part, str) else str(int(part)))
+    digest = hashlib.blake2b("/".join(words).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, "<u8")))

@@ -62,7 +62,7 @@ class Body:
 
     gender: float
     age: float
-    ancestry: Float[np.ndarray, 3]
+    ancestry: Float[np.ndarray, "3"]
     weight: float
     muscle: float
     controls: dict[str, float]

@@ -42,10 +42,10 @@ class Skin:
     stubble: how much of the beard shows, 0 .. 1.
     """
 
-    tone: Float[np.ndarray, 3]
+    tone: Float[np.ndarray, "3"]
     depth: float
     texture: UInt8[np.ndarray, "s s 8"]
-    scatter: Float[np.ndarray, 3]
+    scatter: Float[np.ndarray, "3"]
     gloss: float
     stubble: float
 

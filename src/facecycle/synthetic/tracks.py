@@ -56,11 +56,11 @@ class Tracks:
         self._gaze = rng.normal(0, (0.3, 0.18), (len(self._gaze_times), 2))
         self._looks_back = float(rng.uniform(0.2, 0.8))
 
-    def pose_at(self, t: float) -> Float[np.ndarray, 3]:
+    def pose_at(self, t: float) -> Float[np.ndarray, "3"]:
         """Yaw, pitch, roll in degrees; soft limits keep them inside the range."""
         return self.limits * np.tanh((self._base + self._pose(t)) / np.maximum(self.limits, 1e-6))
 
-    def emotions_at(self, t: float) -> Float[np.ndarray, 7]:
+    def emotions_at(self, t: float) -> Float[np.ndarray, "7"]:
         """Strength of every emotion."""
         return self._emotion(t)
 

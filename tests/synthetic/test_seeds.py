@@ -26,7 +26,7 @@ def test_streams_depend_on_every_part_of_their_key(seed, a, b):
 
 
 def test_streams_are_the_same_on_every_machine():
-    assert stream(1, PersonKey("held-out", 2, 3), "skin").integers(0, 1000, 5).tolist() == [455, 231, 658, 960, 530]
+    assert stream(1, PersonKey("held-out", 2, 3), "skin").integers(0, 1000, 5).tolist() == [910, 895, 828, 135, 768]
 
 
 @pytest.mark.parametrize("arguments", [("test", 0, 0), ("train", -1, 0), ("train", 0, -1)])

@@ -116,11 +116,11 @@ def _recipe(rng: np.random.Generator, style: str) -> tuple[Shell | None, Mantle 
         case "tied" | "bun":
             return cap, None
         case "bob":
-            return cap, Mantle(u(6.15, 6.6), u(0.06, 0.12), u(0.4, 0.7), u(-0.12, 0.15))
+            return cap, Mantle(u(6.15, 6.6), u(0.08, 0.16), u(0.4, 0.7), u(-0.12, 0.15))
         case "long":
-            return cap, Mantle(u(4.6, 5.8), u(0.04, 0.09), u(0.05, 0.6), u(-0.1, 0.05), u(0, 0.015))
+            return cap, Mantle(u(4.6, 5.8), u(0.06, 0.13), u(0.05, 0.6), u(-0.1, 0.05), u(0, 0.015))
         case "wavy":
-            return cap, Mantle(u(4.9, 6.1), u(0.09, 0.16), u(0.2, 0.6), u(0.0, 0.15), u(0.02, 0.05), u(5, 8))
+            return cap, Mantle(u(4.9, 6.1), u(0.11, 0.2), u(0.2, 0.6), u(0.0, 0.15), u(0.02, 0.05), u(5, 8))
         case "curls":
             return cap, Mantle(u(5.4, 6.4), u(0.16, 0.3), u(0.2, 0.5), u(0.0, 0.25), u(0.03, 0.06), u(9, 13), True)
         case _:

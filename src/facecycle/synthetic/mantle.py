@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from facecycle.synthetic.assets import load_assets
 from facecycle.synthetic.atlas import smoothstep
@@ -73,8 +75,30 @@ def fall(
         y * mantle.crowd + 5 * np.sin(azimuth * 3)[:, None] + 0.7 * layer
     )
     x = np.sin(azimuth)[:, None] * ((RADII[0] + off) * dome * spread + lumps + wave)
-    z = HEAD[2] + np.cos(azimuth)[:, None] * ((RADII[2] + off) * dome * (0.9 + 0.1 * spread) + lumps + wave)
+    z = np.cos(azimuth)[:, None] * ((RADII[2] + off) * dome * (0.9 + 0.1 * spread) + lumps + wave)
+    # Above the ears the hair lies on the skull itself.
+    close = (_skull_radius(np.broadcast_to(azimuth[:, None], y.shape), y) + off) / np.hypot(x, z)
+    close = 1 + (close - 1) * smoothstep(7.45, 7.75, y)
+    x, z = x * close, HEAD[2] + z * close
     return np.stack(_keep_clear(x, y, z, np.sign(turn)[:, None], mantle, layer), -1)
+
+
+@lru_cache(maxsize=1)
+def _skull() -> tuple[KDTree, np.ndarray]:
+    """The base head's upper surface by azimuth (radians times 0.8: about decimetres) and height; its radii."""
+    assets = load_assets()
+    points = assets.vertices[np.unique(assets.triangles["skin"])]
+    points = points[(points[:, 1] > 7.2) & (np.abs(points[:, 0]) < 0.79)]
+    azimuth = np.arctan2(points[:, 0], points[:, 2] - HEAD[2]) % (2 * np.pi)
+    return KDTree(np.stack([0.8 * azimuth, points[:, 1]], 1)), np.hypot(points[:, 0], points[:, 2] - HEAD[2])
+
+
+def _skull_radius(azimuth: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Horizontal distance of the base head's surface from its axis."""
+    tree, radii = _skull()
+    distance, near = tree.query(np.stack([0.8 * (azimuth % (2 * np.pi)), y], -1), k=4)
+    weight = 1 / (distance + 0.02)
+    return (radii[near] * weight).sum(-1) / weight.sum(-1)
 
 
 def _keep_clear(
@@ -96,18 +120,24 @@ def _keep_clear(
     return x, y, z
 
 
+def _follow_skull(path: np.ndarray, body: Body) -> np.ndarray:
+    """Base-head points -> head space: each is moved as the skull beside it is, below the ears as at the ears."""
+    assets = load_assets()
+    head = assets.vertices[assets.joints["head"]].mean(0)
+    skull = np.flatnonzero((assets.vertices[:, 1] > 7.3) & (np.abs(assets.vertices[:, 0]) < 0.79))
+    moved = body.vertices[skull] - (assets.vertices[skull] - head) * body.scale
+    at = path.copy()
+    at[..., 1] = np.maximum(at[..., 1], 7.5)
+    distance, near = KDTree(assets.vertices[skull]).query(at, k=6)
+    weight = 1 / (distance[..., None] + 0.05)
+    return (path - head) * body.scale + (moved[near] * weight).sum(-2) / weight.sum(-2)
+
+
 def _sheet(path: np.ndarray, turn: np.ndarray, body: Body, mantle: Mantle, colour: np.ndarray, layer: int) -> Mesh:
     """A grid of columns -> a mesh that hangs on the person's head."""
     assets = load_assets()
     points = path.reshape(-1, 3)
-    moved = body.vertices - (assets.vertices - assets.vertices[assets.joints["head"]].mean(0)) * body.scale
-    # The person's skull differs from the base head: widths and heights of the temples and the crown say how.
-    skull = assets.vertices[:, 1] > 7.4
-    stretch = 1 + (moved[skull] * (assets.vertices[skull] - HEAD)).sum(0) / ((assets.vertices[skull] - HEAD) ** 2).sum(
-        0
-    )
-    head = assets.vertices[assets.joints["head"]].mean(0)
-    rest = ((points - HEAD) * np.clip(stretch, 0.85, 1.25) + HEAD - head) * body.scale
+    rest = _follow_skull(path, body).reshape(-1, 3)
     k, r = (grid.ravel() for grid in np.meshgrid(np.arange(COLUMNS - 1), np.arange(ROWS - 1), indexing="ij"))
     a, b = k * ROWS + r, (k + 1) * ROWS + r
     triangles = np.concatenate([np.stack([a, b, b + 1], 1), np.stack([a, b + 1, a + 1], 1)])
@@ -129,6 +159,6 @@ def _sheet(path: np.ndarray, turn: np.ndarray, body: Body, mantle: Mantle, colou
         tangents=along,
         follow=np.clip(0.3 + smoothstep(5.4, 6.5, points[:, 1]), 0, 1),
         uv=in_slot(uv, slot),
-        gloss=0.03,
+        gloss=0.01,
         casts=layer == 0,
     )

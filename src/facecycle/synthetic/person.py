@@ -90,7 +90,7 @@ def _skin_mesh(body: Body, skin: Skin, hair: Hair, hairline) -> Mesh:
     triangles = assets.triangles["skin"]
     x, y, z = assets.vertices.T
     grown = hairline.density(x, y, z) * hair.cover * 0.9
-    bare = skin.tone * (1 - grown[:, None]) + hair.colour * 0.75 * grown[:, None]
+    bare = skin.tone * (1 - grown[:, None]) + hair.colour * 0.45 * grown[:, None]
     mapped = np.zeros(len(x), bool)
     mapped[triangles[atlas.textured]] = True
     tint = np.where(mapped[:, None], skin.tone, bare)

@@ -118,7 +118,7 @@ def build_shell(
         meshes.append(
             Mesh.build(
                 rest, keep, HAIR, tint=colour * (0.4 + 0.6 * t), normals=direction[:n], tangents=tangents[:n],
-                follow=follow[:n], uv=coordinates, gloss=0.03, casts=layer == 0,
+                follow=follow[:n], uv=coordinates, gloss=0.01, casts=layer == 0,
             )
         )  # fmt: skip
     return meshes

@@ -156,7 +156,7 @@ def paint_skin(key: PersonKey, body: Body, hair_colour: np.ndarray, scalp: np.nd
     paint_lips(rng, relative, atlas, noise, tone, body)
     paint_brows(rng, relative, atlas, noise, tone, hair_colour, body.male)
     stubble = paint_beard(rng, relative, paint, noise, tone, hair_colour, body)
-    cover(relative, scalp * 0.9 * (1 + 0.06 * noise[0]), hair_colour * 0.75 / tone)
+    cover(relative, scalp * 0.9 * (1 + 0.06 * noise[0]), hair_colour * 0.45 / tone)
     texture = np.zeros((TEXELS, TEXELS, 8), np.uint8)
     texture[..., :3] = np.clip(relative * 127.5, 0, 255)
     gloss = 0.45 + 0.35 * paint.oily + 0.5 * atlas.lips + 0.1 * noise[2]

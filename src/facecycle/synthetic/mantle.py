@@ -135,7 +135,6 @@ def _follow_skull(path: np.ndarray, body: Body) -> np.ndarray:
 
 def _sheet(path: np.ndarray, turn: np.ndarray, body: Body, mantle: Mantle, colour: np.ndarray, layer: int) -> Mesh:
     """A grid of columns -> a mesh that hangs on the person's head."""
-    assets = load_assets()
     points = path.reshape(-1, 3)
     rest = _follow_skull(path, body).reshape(-1, 3)
     k, r = (grid.ravel() for grid in np.meshgrid(np.arange(COLUMNS - 1), np.arange(ROWS - 1), indexing="ij"))

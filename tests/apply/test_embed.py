@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from facecycle.apply.embed import embed
-from facecycle.apply.faces import FaceReader, to_tensor
+from facecycle.apply.faces import FaceReader
+from facecycle.apply.torch_networks import to_tensor
 from facecycle.data.faceset import FaceSet
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import load_networks, save_weights
@@ -152,10 +153,9 @@ def test_the_cycle_sheet_shows_every_picture(
 
 def test_bytes_become_the_unit_interval() -> None:
     crops = [np.full((SIZE, SIZE, 3), value, np.uint8) for value in (0, 51, 255)]
-    tensor = to_tensor(crops, SIZE)
+    tensor = to_tensor(np.stack(crops))
     assert tensor.dtype == torch.float32
     torch.testing.assert_close(tensor[:, 0, 0, 0], torch.tensor([0, 0.2, 1]))
-    assert to_tensor([], SIZE).shape == (0, 3, SIZE, SIZE)
 
 
 def test_colour_layouts_of_one_picture_give_one_crop(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_colour_layouts_of_one_picture_give_one_crop(tmp_path: Path) -> None:
     picture.convert("RGB").save(tmp_path / "rgb.png")
     picture.convert("RGBA").save(tmp_path / "rgba.png")
     reader = FaceReader([tmp_path / f"{name}.png" for name in ("grey", "rgb", "rgba")], SIZE, cropped=True)
-    crops = [reader[index].crop for index in range(3)]
+    crops = [row.crop for row in reader]
     assert crops[0] is not None
     assert crops[0].dtype == np.uint8
     for crop in crops[1:]:
@@ -178,7 +178,7 @@ def test_a_face_set_gives_its_crops_and_survives_a_damaged_one(weights: Path, tm
     assert codes.names == faces.columns["key"].tolist()
     assert codes.status == ["ok"] * 4
     networks, _ = load_networks(weights)
-    crop = to_tensor([faces.image(1)[4:36, 4:36]], SIZE)
+    crop = to_tensor(faces.image(1)[None, 4:36, 4:36])
     np.testing.assert_allclose(codes.motion[1], networks.motion_encoder(crop)[0], atol=1e-5)
     with open(root / "shards/00000.tar", "r+b") as tar:
         tar.seek(int(faces.columns["offset"][2]))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from facecycle.apply.faces import OK, FaceReader, to_tensor
+from facecycle.apply.faces import OK, FaceReader
+from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.cycles.identity import remove_identity, restore_identity
 from facecycle.cycles.motion import remove_motion
 from facecycle.draw import flow_to_color, save_picture, sheet, to_uint8
 from facecycle.errors import FaceCycleError
 from facecycle.model.networks import Networks
-from facecycle.model.weights import load_networks
 from facecycle.types import Face
 
 MOST = 16  # rows that a sheet holds
@@ -23,12 +24,13 @@ MOST = 16  # rows that a sheet holds
 
 @torch.inference_mode()
 def cycle(
-    pictures: Sequence[Path],
+    pictures: Any,
     weights: Path,
     out: Path,
     cropped: bool = False,
     device: str = "cpu",
     detector_weights: str | None = None,
+    face: str | int = "largest",
 ) -> list[str]:
     """Draw the cycle sheet of up to 16 pictures; returns what was left out and why.
 
@@ -37,17 +39,17 @@ def cycle(
     Raises:
         FaceCycleError: nothing to read, unusable weights, or no face in any picture.
     """
-    networks, about = load_networks(weights, device)
-    reader = FaceReader(pictures, about.model.image_size, cropped, detector_weights)
+    torch_networks = TorchNetworks(weights, device)
+    reader = FaceReader(pictures, torch_networks.about.image_size, cropped, detector_weights, face)
     chosen = np.linspace(0, len(reader) - 1, min(MOST, len(reader))).round().astype(int)
-    rows = [reader[int(index)] for index in chosen]
+    rows = [row for index in chosen for row in islice(reader.rows(reader.items[index]), MOST)][:MOST]
     skipped = [f"{row.name}: {row.status}" for row in rows if row.status != OK]
     if len(reader) > MOST:
         skipped.append(f"{len(reader) - MOST} of {len(reader)} pictures: a sheet holds {MOST}, spread evenly over them")
     crops = [row.crop for row in rows if row.crop is not None]
     if not crops:
         raise FaceCycleError(skipped[0])
-    save_picture(draw(networks, to_tensor(crops, about.model.image_size).to(device)), out)
+    save_picture(draw(torch_networks.networks, torch_networks.tensor(np.stack(crops))), out)
     return skipped
 
 

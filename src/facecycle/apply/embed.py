@@ -2,89 +2,118 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
-from facecycle.apply.faces import OK, FaceReader
+from facecycle.apply.encoders import Encoders, load_encoders
+from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.errors import FaceCycleError
-from facecycle.model.weights import load_networks
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes of ``n`` pictures; rows without a face hold NaN, and ``status`` says why."""
+    """Codes of ``n`` faces; rows without a face hold NaN, and ``status`` says why."""
 
     names: list[str]
     status: list[str]
     motion: Float[np.ndarray, "n d"]
     identity: Float[np.ndarray, "n d"]
     boxes: Float[np.ndarray, "n 4"]
+    """x, y, width, height in picture pixels."""
+    times: Float[np.ndarray, " n"]
+    """Seconds, of a video's frames; else NaN."""
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def save(self, path: Path, about: dict[str, str]) -> None:
-        """Write an ``.npz`` that opens without pickles; ``about`` is kept as JSON text."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                names=np.array(self.names),
-                status=np.array(self.status),
-                motion=self.motion,
-                identity=self.identity,
-                boxes=self.boxes,
-                about=np.array(json.dumps(about)),
-            )
+        """Write ``.npz``, ``.csv`` or ``.parquet``, by the suffix; see `facecycle.apply.tables`."""
+        from facecycle.apply.tables import save_codes
+
+        save_codes(iter([self]), path, about)
 
 
-@torch.inference_mode()
+def embed_batches(encoders: Encoders, reader: FaceReader, batch_size: int) -> Iterator[Codes]:
+    """The codes of all faces, by batches: memory does not grow with their number."""
+    for rows in reader.batches(batch_size):
+        yield encode_rows(encoders, rows)
+
+
+def encode_rows(encoders: Encoders, rows: list[PictureFace]) -> Codes:
+    """The codes of one batch."""
+    dim = encoders.about.code_dim
+    motion, identity = (np.full((len(rows), dim), np.nan, np.float32) for _ in range(2))
+    found = [index for index, row in enumerate(rows) if row.crop is not None]
+    if found:
+        crops = np.stack([row.crop for row in rows if row.crop is not None])
+        motion[found], identity[found] = encoders.encode(crops)
+    return Codes(
+        [row.name for row in rows],
+        [row.status for row in rows],
+        motion,
+        identity,
+        np.stack([row.box for row in rows]).astype(np.float64),
+        np.array([row.time for row in rows]),
+    )
+
+
+def concatenate(batches: Sequence[Codes]) -> Codes:
+    """All batches as one."""
+    names, status = ([text for batch in batches for text in getattr(batch, name)] for name in ("names", "status"))
+    arrays = ("motion", "identity", "boxes", "times")
+    return Codes(names, status, *(np.concatenate([getattr(batch, name) for batch in batches]) for name in arrays))
+
+
+def refuse_single(reader: FaceReader, codes: Codes) -> None:
+    """A single bad picture is an error rather than a row.
+
+    Raises:
+        FaceCycleError: with its name and what is wrong.
+    """
+    if len(reader) == 1 and OK not in codes.status:
+        raise FaceCycleError(f"{codes.names[-1]}: {codes.status[-1]}")
+
+
 def embed(
-    pictures: Sequence[Path],
+    pictures: Any,
     weights: Path,
     out: Path | None = None,
     cropped: bool = False,
     device: str = "cpu",
     batch_size: int = 64,
     detector_weights: str | None = None,
+    face: str | int = "largest",
 ) -> Codes:
     """Both codes of each picture's main face.
 
     Args:
-        pictures: files, folders of pictures, and face sets.
-        weights: a run folder or a weights file.
-        out: where to write the codes as ``.npz``.
+        pictures: files, folders, globs, videos, face sets, arrays, ...: see `facecycle.apply.inputs`.
+        weights: a run folder, a weights file, or an exported ``.onnx`` file.
+        out: where to write the codes: ``.npz``, ``.csv`` or ``.parquet``.
         cropped: the pictures are face crops already: no detector is run.
         device: where the networks run.
         batch_size: pictures at a time.
         detector_weights: file of the face detector, where the installed one is not wanted.
+        face: ``largest``, ``all``, or the number of a face from the left.
 
     Raises:
         FaceCycleError: nothing to read, unusable weights, or a single picture without a face.
     """
-    networks, about = load_networks(weights, device)
-    reader, dim = FaceReader(pictures, about.model.image_size, cropped, detector_weights), about.model.code_dim
-    rows, motion, identity = [], [], []
-    for batch, faces in reader.batches(batch_size):
-        rows += batch
-        faces = faces.to(device)
-        for codes, encoder in ((motion, networks.motion_encoder), (identity, networks.identity_encoder)):
-            filled = np.full((len(batch), dim), np.nan, np.float32)
-            if len(faces):
-                filled[[row.status == OK for row in batch]] = encoder(faces).float().cpu().numpy()
-            codes.append(filled)
-    if len(rows) == 1 and rows[0].status != OK:
-        raise FaceCycleError(f"{rows[0].name}: {rows[0].status}")
-    found = Codes(
-        [row.name for row in rows],
-        [row.status for row in rows],
-        np.concatenate(motion),
-        np.concatenate(identity),
-        np.stack([row.box for row in rows]),
-    )
+    encoders = load_encoders(weights, device)
+    reader = FaceReader(pictures, encoders.about.image_size, cropped, detector_weights, face)
+    codes = concatenate(list(embed_batches(encoders, reader, batch_size)))
+    refuse_single(reader, codes)
     if out is not None:
-        found.save(out, {"crop": about.crop, "licence": about.licence, "weights": str(weights)})
-    return found
+        codes.save(out, about_codes(encoders))
+    return codes
+
+
+def about_codes(encoders: Encoders) -> dict[str, str]:
+    """What a file of codes says beside them."""
+    about = encoders.about
+    return {"crop": about.crop, "licence": about.licence, "weights": about.source}

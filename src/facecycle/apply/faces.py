@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
-from facecycle.data.crop import cut
-from facecycle.data.detect import Detector, build_detector, main_face
-from facecycle.data.faceset import FaceSet
-from facecycle.data.pictures import read_picture
+from facecycle.apply.inputs import OK, Item, Shot, StoredFace, find_items
+from facecycle.apply.steady import Steady
+from facecycle.data.crop import Crop, cut
+from facecycle.data.detect import Detector, Face, build_detector, main_face
+from facecycle.data.track import SceneChange
 from facecycle.errors import FaceCycleError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"}
-OK = "ok"
+__all__ = ["OK", "FaceReader", "PictureFace"]
+
+SMALLEST = 16.0  # pixels of a face's shorter side; a smaller one has nothing to read
+CHOICES = ("largest", "all")
 
 
 @dataclass(frozen=True)
 class PictureFace:
-    """The main face of one picture, or why there is none."""
+    """A face of one picture, or why there is none."""
 
     name: str
     status: str
@@ -31,83 +33,106 @@ class PictureFace:
     crop: UInt8[np.ndarray, "s s 3"] | None
     box: Float[np.ndarray, " 4"]
     """x, y, width, height in picture pixels; NaN without a face."""
+    square: Crop | None = None
+    """Where the crop lies in the picture; None for crops of a face set."""
+    time: float = math.nan
+    """Seconds, of a video's frame."""
+    picture: UInt8[np.ndarray, "h w 3"] | None = None
+    """The whole picture, where it was asked for."""
 
 
 class FaceReader:
-    """Everything a user may name as pictures, opened one at a time: files, folders of pictures, and face sets.
+    """Everything a user may name as pictures, opened one at a time; see `facecycle.apply.inputs`.
 
     Args:
-        paths: files and folders; a folder that is a face set gives its crops, and needs no detector.
+        inputs: files, folders, globs, videos, webcams, face sets, PIL images, arrays, tensors, or a list of these.
         size: pixels of a crop.
         cropped: the pictures are face crops already.
         detector_weights: file of the face detector, where the installed one is not wanted.
+        face: ``largest`` (the main face), ``all``, or the number of a face, from left to right.
+        whole: keep each whole picture in its row, to paste a face back.
 
     Raises:
-        FaceCycleError: a path does not exist, nothing was found, or a face set is of another size.
+        FaceCycleError: an input does not exist, nothing was found, or a face set is of another size.
     """
 
     def __init__(
-        self, paths: Sequence[Path], size: int, cropped: bool = False, detector_weights: str | None = None
+        self,
+        inputs: Any,
+        size: int,
+        cropped: bool = False,
+        detector_weights: str | None = None,
+        face: str | int = "largest",
+        whole: bool = False,
     ) -> None:
-        self.size, self._detector_options = size, ("none" if cropped else "yunet", detector_weights)
+        if face not in CHOICES and not str(face).isdigit():
+            raise FaceCycleError(f"face {face!r}: give largest, all, or a number counted from the left, from 0")
+        self.size, self.face, self.whole = size, face, whole
+        self._detector_options = "none" if cropped else "yunet", detector_weights
         self._detector: Detector | None = None
-        self._items: list[Path | tuple[FaceSet, int]] = []
-        for path in paths:
-            self._items += self._found(path)
-        if not self._items:
-            raise FaceCycleError(f"{', '.join(map(str, paths))}: no pictures there ({', '.join(sorted(SUFFIXES))})")
+        self.items: list[Item] = find_items(inputs, size)
 
     def __len__(self) -> int:
-        return len(self._items)
+        """Inputs, a video counting as one."""
+        return len(self.items)
 
-    def __getitem__(self, index: int) -> PictureFace:
-        item = self._items[index]
-        return self._read(item) if isinstance(item, Path) else _stored_face(*item)
+    def __iter__(self) -> Iterator[PictureFace]:
+        for item in self.items:
+            yield from self.rows(item)
 
-    def batches(self, batch_size: int) -> Iterator[tuple[list[PictureFace], Float[Tensor, "n 3 s s"]]]:
-        """Every picture's row, and a tensor of the faces of those that have one."""
-        for start in range(0, len(self), batch_size):
-            rows = [self[index] for index in range(start, min(start + batch_size, len(self)))]
-            yield rows, to_tensor([row.crop for row in rows if row.crop is not None], self.size)
+    def batches(self, batch_size: int) -> Iterator[list[PictureFace]]:
+        """Rows by so many at a time."""
+        batch = []
+        for row in self:
+            batch.append(row)
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
-    def _found(self, path: Path) -> Sequence[Path | tuple[FaceSet, int]]:
-        if not path.exists():
-            raise FaceCycleError(f"{path}: no such file or folder")
-        if not path.is_dir():
-            return [path]
-        if (path / "faceset.json").is_file():
-            faces = FaceSet.open(path)
-            if faces.size != self.size:
-                raise FaceCycleError(f"{path}: faces of {faces.size} px, the networks want {self.size} px")
-            return [(faces, row) for row in range(len(faces))]
-        return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    def rows(self, item: Item) -> Iterator[PictureFace]:
+        """The faces of one input; a picture without a face gives one row that says so."""
+        if isinstance(item, StoredFace):
+            shot = next(item.shots())
+            box = np.full(4, np.nan) if shot.picture is None else item.faces.columns["box"][item.row]
+            yield PictureFace(shot.name, shot.status, shot.picture, box)
+            return
+        steady, scene = (Steady(), SceneChange()) if item.moving else (None, None)
+        for shot in item.shots():
+            if steady and scene and shot.picture is not None and scene(shot.picture):
+                steady.forget()
+            yield from self._faces(shot, steady)
 
-    def _read(self, path: Path) -> PictureFace:
+    def _faces(self, shot: Shot, steady: Steady | None) -> Iterator[PictureFace]:
+        nothing = PictureFace(shot.name, shot.status, None, np.full(4, np.nan), time=shot.time)
+        if shot.picture is None:
+            yield nothing
+            return
+        whole = shot.picture if self.whole else None
         self._detector = self._detector or build_detector(*self._detector_options)
-        nowhere = np.full(4, np.nan)
-        try:
-            picture = read_picture(path)
-        except FaceCycleError as error:
-            return PictureFace(str(path), str(error).removeprefix(f"{path}: "), None, nowhere)
-        faces = self._detector(picture)
+        chosen = self._choose(shot.picture, self._detector(shot.picture), steady)
+        if isinstance(chosen, str):
+            yield replace(nothing, status=chosen, picture=whole)
+            return
+        squares = steady.update(shot.time, chosen) if steady else [face.crop() for face in chosen]
+        for number, (face, square) in enumerate(zip(chosen, squares, strict=True)):
+            name = f"{shot.name}@{number}" if self.face == "all" else shot.name
+            crop = cut(shot.picture, square, self.size)
+            yield PictureFace(name, OK, crop, face.box, square, shot.time, whole)
+
+    def _choose(self, picture: np.ndarray, faces: list[Face], steady: Steady | None) -> list[Face] | str:
+        """The faces wanted, or why there are none."""
         if not faces:
-            return PictureFace(str(path), "no face", None, nowhere)
-        height, width = picture.shape[:2]
-        face = main_face(faces, width, height)
-        return PictureFace(str(path), OK, cut(picture, face.crop(), self.size), face.box)
-
-
-def _stored_face(faces: FaceSet, row: int) -> PictureFace:
-    key, rim = str(faces.columns["key"][row]), (faces.stored - faces.size) // 2
-    try:
-        crop = faces.image(row)[rim : rim + faces.size, rim : rim + faces.size]
-    except FaceCycleError as error:
-        return PictureFace(key, str(error), None, np.full(4, np.nan))
-    return PictureFace(key, OK, crop, faces.columns["box"][row])
-
-
-def to_tensor(crops: Sequence[UInt8[np.ndarray, "s s 3"]], size: int) -> Float[Tensor, "n 3 size size"]:
-    """uint8 crops -> one float tensor, range [0, 1]."""
-    if not crops:
-        return torch.empty(0, 3, size, size)
-    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
+            return "no face"
+        large = [face for face in faces if face.size >= SMALLEST]
+        if not large:
+            widest = max(face.size for face in faces)
+            return f"face too small: {widest:.0f} px, at least {SMALLEST:.0f} are needed"
+        large.sort(key=lambda face: face.centre[0])
+        if self.face == "all":
+            return large
+        if self.face == "largest":
+            return [(steady and steady.recall(large)) or main_face(large, picture.shape[1], picture.shape[0])]
+        index = int(self.face)
+        return [large[index]] if index < len(large) else f"no face {index}: {len(large)} in the picture, counted from 0"

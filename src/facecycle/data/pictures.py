@@ -47,7 +47,7 @@ def read_picture(source: str | Path | bytes, name: str = "picture") -> UInt8[np.
                     raise PictureError(
                         f"{label}: {image.width}x{image.height} pixels, over the limit of {MAX_PIXELS:,}"
                     )
-                return _rgb(ImageOps.exif_transpose(image))
+                return rgb_image(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError:
         raise PictureError(f"{label}: over the limit of {MAX_PIXELS:,} pixels") from None
     except Image.UnidentifiedImageError:
@@ -57,7 +57,8 @@ def read_picture(source: str | Path | bytes, name: str = "picture") -> UInt8[np.
         raise PictureError(f"{label}: {reason}") from None
 
 
-def _rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+def rgb_image(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """An opened picture of any mode as 8-bit RGB: see `read_picture`."""
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     if image.has_transparency_data:

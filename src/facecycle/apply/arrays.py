@@ -1,0 +1,80 @@
+"""Pictures that are already in memory -> 8-bit RGB, with their range and layout checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from facecycle.data.pictures import MAX_PIXELS, PictureError, rgb_image
+
+
+def is_tensor(x: object) -> bool:
+    """Whether ``x`` is a torch tensor; asks its class, so that torch need not be loaded."""
+    return type(x).__module__.partition(".")[0] == "torch" and hasattr(x, "detach")
+
+
+def split_batch(x: Any) -> list[Any]:
+    """A batch (four axes) as its pictures, one picture as itself.
+
+    Raises:
+        PictureError: another number of axes.
+    """
+    if x.ndim == 4:
+        return list(x)
+    if x.ndim in (2, 3):
+        return [x]
+    raise PictureError(f"picture of shape {tuple(x.shape)}: arrays are H W 3, H W or B H W 3, tensors 3 H W or B 3 H W")
+
+
+def to_picture(x: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """A PIL image, array (``H W``, ``H W C``) or tensor (``H W``, ``C H W``; C is 1, 3 or 4) as 8-bit RGB.
+
+    uint8 is 0..255, uint16 0..65535, floats [0, 1].
+
+    Raises:
+        PictureError: another layout, type or range, NaN, or too many pixels; says which and what to do.
+    """
+    if isinstance(x, Image.Image):
+        _check_pixels(name, *x.size)
+        try:
+            return rgb_image(ImageOps.exif_transpose(x))
+        except (OSError, SyntaxError, ValueError) as error:  # opened lazily, and damaged further down
+            raise PictureError(f"{name}: {error}") from None
+    if is_tensor(x):
+        x = x.detach().cpu()
+        x = (x.float() if x.is_floating_point() else x).numpy()
+        if x.ndim == 3:
+            if x.shape[0] not in (1, 3, 4):
+                raise PictureError(f"{name}: shape {x.shape}; a tensor is C H W with 1, 3 or 4 channels: permute it")
+            x = x.transpose(1, 2, 0)
+    if x.ndim == 3 and x.shape[2] not in (1, 3, 4):
+        raise PictureError(f"{name}: shape {x.shape}; an array is H W C with 1, 3 or 4 channels: transpose it")
+    if 0 in x.shape:
+        raise PictureError(f"{name}: shape {x.shape} holds no pixels")
+    _check_pixels(name, x.shape[1], x.shape[0])
+    x = x[..., 0] if x.ndim == 3 and x.shape[2] == 1 else x
+    return rgb_image(Image.fromarray(_bytes(np.ascontiguousarray(x), name)))
+
+
+def _bytes(x: np.ndarray, name: str) -> np.ndarray:
+    if x.dtype == np.uint8:
+        return x
+    if x.dtype == np.uint16:
+        return np.rint(x / 257.0).astype(np.uint8)
+    if x.dtype.kind != "f":
+        raise PictureError(f"{name}: values of type {x.dtype}; give uint8 in 0..255, or floats in [0, 1]")
+    if not np.isfinite(x).all():
+        raise PictureError(f"{name}: holds NaN or infinite values; give floats in [0, 1]")
+    low, high = float(x.min()), float(x.max())
+    if low < -1e-3 or high > 1 + 1e-3:
+        mend = "divide it by 255, or give uint8" if low >= 0 else "undo its normalisation"
+        raise PictureError(f"{name}: values from {low:.3g} to {high:.3g}; floats must lie in [0, 1]: {mend}")
+    return np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8)
+
+
+def _check_pixels(name: str, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"{name}: {width}x{height} pixels, over the limit of {MAX_PIXELS:,}")

@@ -1,0 +1,53 @@
+"""What turns crops into codes: the networks in PyTorch, or an exported file on onnxruntime. Loads neither by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+PIXELS = "RGB, float32 in [0, 1], B C H W"
+
+
+@dataclass(frozen=True)
+class About:
+    """What weights say of themselves."""
+
+    image_size: int
+    code_dim: int
+    crop: str
+    licence: str
+    """Of the data, hence of the weights."""
+    trained: dict[str, Any]
+    source: str
+    """Where they were read from."""
+
+
+@runtime_checkable
+class Encoders(Protocol):
+    """Both encoders."""
+
+    @property
+    def about(self) -> About: ...
+
+    def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
+        """The motion and the identity codes of crops."""
+        ...
+
+
+def load_encoders(path: Path, device: str = "cpu") -> Encoders:
+    """The encoders of a run folder, a ``.safetensors`` file, or an exported ``.onnx`` file.
+
+    Raises:
+        FaceCycleError: no such file, not such a file, or of another version.
+    """
+    if path.suffix.lower() == ".onnx":
+        from facecycle.apply.onnx_encoders import OnnxEncoders
+
+        return OnnxEncoders(path)
+    from facecycle.apply.torch_networks import TorchNetworks
+
+    return TorchNetworks(path, device)

@@ -1,0 +1,181 @@
+"""Whatever a user may name as pictures -> items that are opened one at a time.
+
+A file, a folder (searched through), a glob, a video, a webcam (its number, or ``webcam:0``), a face set, a PIL image,
+an array, a tensor, or a list of these.
+"""
+
+from __future__ import annotations
+
+import glob
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from facecycle.apply.arrays import is_tensor, split_batch, to_picture
+from facecycle.data.faceset import FaceSet
+from facecycle.data.frames import ReadLog, read_frames
+from facecycle.data.pictures import PICTURE_SUFFIXES, read_picture
+from facecycle.data.sources import VIDEO_SUFFIXES, Source
+from facecycle.errors import FaceCycleError
+
+OK = "ok"
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture, or why there is none."""
+
+    name: str
+    picture: UInt8[np.ndarray, "h w 3"] | None
+    status: str = OK
+    time: float = math.nan
+    """Seconds from the beginning of the video; NaN for photos."""
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture on disk."""
+
+    path: Path
+    moving = False
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def shots(self) -> Iterator[Shot]:
+        yield _shot(self.name, lambda: read_picture(self.path))
+
+
+@dataclass(frozen=True)
+class PictureInMemory:
+    """A PIL image, an array or a tensor."""
+
+    name: str
+    value: Any
+    moving = False
+
+    def shots(self) -> Iterator[Shot]:
+        yield _shot(self.name, lambda: to_picture(self.value, self.name))
+
+
+@dataclass(frozen=True)
+class StoredFace:
+    """A row of a face set: a crop already."""
+
+    faces: FaceSet
+    row: int
+    moving = False
+
+    @property
+    def name(self) -> str:
+        return str(self.faces.columns["key"][self.row])
+
+    def shots(self) -> Iterator[Shot]:
+        rim = (self.faces.stored - self.faces.size) // 2
+        inner = slice(rim, rim + self.faces.size)
+        yield _shot(self.name, lambda: self.faces.image(self.row)[inner, inner])
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video, streamed; damage becomes a last row that says what was lost."""
+
+    path: Path
+    moving = True
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def shots(self) -> Iterator[Shot]:
+        log = ReadLog()
+        for frame in read_frames(Source(self.name, self.name, (self.name,), video=True), 0, log):
+            yield Shot(f"{self.name}#{frame.number:06d}", frame.picture, time=frame.time)
+        if log.problem:
+            yield Shot(self.name, None, log.problem)
+
+
+@dataclass(frozen=True)
+class Webcam:
+    """A camera of this machine, until it is interrupted or unplugged."""
+
+    index: int
+    moving = True
+
+    @property
+    def name(self) -> str:
+        return f"webcam:{self.index}"
+
+    def shots(self) -> Iterator[Shot]:
+        from facecycle.apply.webcam import webcam_frames
+
+        for number, (time, picture) in enumerate(webcam_frames(self.index)):
+            yield Shot(f"{self.name}#{number:06d}", picture, time=time)
+
+
+Item = PictureFile | PictureInMemory | StoredFace | VideoFile | Webcam
+
+
+def find_items(inputs: Any, size: int) -> list[Item]:
+    """Everything that ``inputs`` names, in order; nothing is opened yet but face sets.
+
+    Raises:
+        FaceCycleError: something does not exist, is of no known kind, or holds no pictures.
+    """
+    several = isinstance(inputs, list | tuple)
+    items: list[Item] = []
+    for one in inputs if several else [inputs]:
+        items += _items(one, size, len(items))
+    if not items:
+        named = ", ".join(map(str, inputs)) if several else str(inputs)
+        raise FaceCycleError(f"{named or 'nothing given'}: no pictures there ({', '.join(sorted(PICTURE_SUFFIXES))})")
+    return items
+
+
+def _items(one: Any, size: int, count: int) -> Sequence[Item]:
+    if isinstance(one, str | Path):
+        return _on_disk(one, size)
+    if isinstance(one, int) and not isinstance(one, bool):
+        return [Webcam(one)]
+    if isinstance(one, Image.Image):
+        return [PictureInMemory(f"picture {count}", one)]
+    if isinstance(one, np.ndarray) or is_tensor(one):
+        return [PictureInMemory(f"picture {count + k}", part) for k, part in enumerate(split_batch(one))]
+    raise FaceCycleError(
+        f"cannot read a picture from {type(one).__name__}: give a path, glob, PIL image, array, tensor, webcam number, "
+        "or a list of these"
+    )
+
+
+def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
+    text, path = str(named), Path(named)
+    if text.startswith("webcam:") and text[7:].isdigit():
+        return [Webcam(int(text[7:]))]
+    if not path.exists():
+        matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []
+        if not matches:
+            raise FaceCycleError(f"{text}: no such file or folder")
+        return [item for match in matches for item in _on_disk(match, size)]
+    if not path.is_dir():
+        return [VideoFile(path) if path.suffix.lower() in VIDEO_SUFFIXES else PictureFile(path)]
+    if (path / "faceset.json").is_file():
+        faces = FaceSet.open(path)
+        if faces.size != size:
+            raise FaceCycleError(f"{path}: faces of {faces.size} px, the networks want {size} px")
+        return [StoredFace(faces, row) for row in range(len(faces))]
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES)
+    return [VideoFile(file) if file.suffix.lower() in VIDEO_SUFFIXES else PictureFile(file) for file in files]
+
+
+def _shot(name: str, read: Any) -> Shot:
+    try:
+        return Shot(name, read())
+    except FaceCycleError as error:
+        return Shot(name, None, str(error).removeprefix(f"{name}: "))

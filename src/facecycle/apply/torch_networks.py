@@ -1,0 +1,59 @@
+"""All five networks in PyTorch, behind pictures of bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from facecycle.apply.encoders import About
+from facecycle.model.networks import Networks
+from facecycle.model.weights import load_networks
+
+
+class TorchNetworks:
+    """The networks of a run folder or ``.safetensors`` file.
+
+    Args:
+        path: where the weights are.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest that there is.
+
+    Raises:
+        FaceCycleError: unusable weights, or no such device.
+    """
+
+    def __init__(self, path: Path, device: str = "auto") -> None:
+        self.device = torch.device(choose_device(device)) if device == "auto" else device
+        self.networks: Networks
+        self.networks, weights = load_networks(path, self.device)
+        self.about = About(
+            weights.model.image_size, weights.model.code_dim, weights.crop, weights.licence, weights.trained, str(path)
+        )
+
+    @torch.inference_mode()
+    def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
+        """The motion and the identity codes of crops."""
+        faces = self.tensor(crops)
+        motion, identity = self.networks.motion_encoder(faces), self.networks.identity_encoder(faces)
+        return motion.float().cpu().numpy(), identity.float().cpu().numpy()
+
+    def tensor(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float[Tensor, "n 3 s s"]:
+        """Crops as the networks want them, on their device."""
+        return to_tensor(crops).to(self.device)
+
+
+def to_tensor(crops: UInt8[np.ndarray, "n s s 3"]) -> Float[Tensor, "n 3 s s"]:
+    """0..255 -> [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
+
+
+def choose_device(device: str) -> str:
+    """``auto`` as the fastest device that there is; another name as it is."""
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -81,6 +81,7 @@ def time_row(options: argparse.Namespace) -> dict:
     import torch
     from lightning_fabric import Fabric
 
+    from facecycle.config import override
     from facecycle.model.networks import build_networks
     from facecycle.presets import preset
     from facecycle.train.loop import parameter_groups, train_step
@@ -88,14 +89,14 @@ def time_row(options: argparse.Namespace) -> dict:
 
     torch.set_num_threads(options.threads)
     (name,), (precision,) = options.stage, options.precision
-    config = preset(options.preset)
+    config = override(preset(options.preset), [f'train.precision="{precision}"'])
     channels_last = config.train.channels_last if options.channels_last is None else options.channels_last
     perceptual, note = perceptual_network(config.perceptual)
     torch.manual_seed(0)
     networks = build_networks(config.model)
-    if channels_last:
-        networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stage = STAGE_CLASSES[name](networks, config, perceptual)
+    if channels_last:
+        stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     settings = stage.settings()
     if options.batch_size:
         settings = dataclasses.replace(settings, batch_size=options.batch_size)

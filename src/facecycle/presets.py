@@ -26,20 +26,20 @@ PAPER = RunConfig(
     data=DataConfig(workers=4),
     motion_loss=MotionLossConfig(drift=0.0),
     identity_loss=IdentityLossConfig(anchor=0.0),
-    train=TrainConfig(clip_gradient=0, ema=0.0),
+    train=TrainConfig(clip_gradient=0, ema=0.0, channels_last=True),
 )
 
 COMPACT = RunConfig(
     preset="compact",
     model=ModelConfig(
         code_norm=True,
-        encoder_width=0.5,
-        flow_width=0.5,
-        generator_width=0.25,
+        encoder_width=0.375,
+        flow_width=0.25,
+        generator_width=0.1875,
         generator_blocks=3,
-        generator_paint=16,
+        generator_paint=8,
         generator_noise=False,
-        transfer_blocks=4,
+        transfer_blocks=3,
     ),
     perceptual=PerceptualConfig("mobilenetv2", shrink=2),
     motion=StageConfig(12_000, 16, "cosine", (3e-4,), (0.0,), 0.05, 200, 0.9, 0.999),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from facecycle.model.layers import SLOPE, ChannelAttention, ResidualBlock, conv, initialise
@@ -68,7 +69,8 @@ class FlowDecoder(nn.Module):
         drawn = self.draw(motion).float()
         if self.inverse == "velocity":
             velocity = resize(drawn, self.image_size, self.image_size)
-            return FlowPair(integrate(velocity), integrate(-velocity))
+            there, back = integrate(torch.cat([velocity, -velocity])).chunk(2)  # one pass, half the calls
+            return FlowPair(there, back)
         if self.inverse == "fixed-point":
             drawn = resize(drawn, self.image_size, self.image_size)
             return FlowPair(drawn, invert(drawn))

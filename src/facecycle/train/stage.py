@@ -35,6 +35,8 @@ class Stage(nn.Module):
         self.networks = networks
         self.config = config
         self.perceptual = perceptual
+        if perceptual is not None:
+            perceptual.half_precision = config.train.precision == "bf16-mixed"
         networks.requires_grad_(False)
         for part in self.trained():
             part.requires_grad_(True)

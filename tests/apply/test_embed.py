@@ -98,7 +98,7 @@ def test_one_bad_picture_gets_a_row_with_its_status(pictures: Path, weights: Pat
 @pytest.mark.parametrize("name", ["embed", "cycle"])
 def test_a_single_bad_picture_is_an_error(name: str, weights: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     (tmp_path / "bad.png").write_text("no picture")
-    out = tmp_path / "out"
+    out = tmp_path / "out.npz"
     code, _, error = command(
         capsys, monkeypatch, name, tmp_path / "bad.png", "--weights", weights, "--cropped", "--out", out
     )
@@ -113,7 +113,7 @@ def test_what_is_not_there_is_named(
     name: str, pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
     def refused(*arguments: object) -> str:
-        code, _, error = command(capsys, monkeypatch, name, *arguments, "--cropped", "--out", tmp_path / "out")
+        code, _, error = command(capsys, monkeypatch, name, *arguments, "--cropped", "--out", tmp_path / "out.npz")
         assert code == 2
         assert len(error.strip().splitlines()) == 1
         return error

@@ -140,6 +140,8 @@ def find_items(inputs: Any, size: int) -> list[Item]:
 
 
 def _items(one: Any, size: int, count: int) -> Sequence[Item]:
+    if isinstance(one, Item):
+        return [one]
     if isinstance(one, str | Path):
         return _on_disk(one, size)
     if isinstance(one, int) and not isinstance(one, bool):

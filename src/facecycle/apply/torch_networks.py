@@ -47,7 +47,7 @@ class TorchNetworks:
 
 def to_tensor(crops: UInt8[np.ndarray, "n s s 3"]) -> Float[Tensor, "n 3 s s"]:
     """0..255 -> [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
+    return torch.tensor(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 255
 
 
 def choose_device(device: str) -> str:

@@ -1,0 +1,236 @@
+"""`FaceCycle`: everything that trained weights can do, for photos, folders and videos, behind one object.
+
+>>> fc = FaceCycle.from_pretrained("runs/first")
+>>> codes = fc.embed("photos/")
+>>> fc.frontalize("portrait.jpg").images()[0].save("frontal.png")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facecycle.apply.compare import BY, THRESHOLD, Comparison, Hits, cosine, nearest
+from facecycle.apply.embed import Codes, about_codes, concatenate, embed_batches, refuse_single
+from facecycle.apply.encoders import About, Encoders, load_encoders
+from facecycle.apply.faces import OK, FaceReader
+from facecycle.errors import FaceCycleError
+from facecycle.hub import DEFAULT, find_weights
+
+if TYPE_CHECKING:  # these load torch
+    from facecycle.apply.remake import Faces
+    from facecycle.apply.torch_networks import TorchNetworks
+
+BATCH = 64
+
+
+class FaceCycle:
+    """Trained weights, ready for use. Inputs may be anything that `facecycle.apply.inputs` knows.
+
+    Every method takes ``cropped`` (the pictures are face crops already), ``face`` (``largest``, ``all``, or a number
+    counted from the left) and ``batch_size``. A bad input among several becomes a row whose ``status`` says what is
+    wrong; a single bad one raises `FaceCycleError`.
+
+    Args:
+        encoders: the networks; see `from_pretrained`.
+        detector_weights: file of the face detector, where the installed one is not wanted.
+    """
+
+    def __init__(self, encoders: Encoders, detector_weights: str | None = None) -> None:
+        self.encoders, self.detector_weights = encoders, detector_weights
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = DEFAULT,
+        device: str = "auto",
+        download: bool = False,
+        detector_weights: str | None = None,
+    ) -> FaceCycle:
+        """Load weights.
+
+        Args:
+            name_or_path: a run folder, a ``.safetensors`` file, an exported ``encoders.onnx`` (embed, compare and
+                search only, without torch), a name of `facecycle.list_weights`, or a Hub repository ``owner/name``.
+            device: ``cpu``, ``cuda``, ``mps``, or ``auto``.
+            download: fetch a Hub repository that is not on this machine yet.
+            detector_weights: file of the face detector, where the installed one is not wanted.
+
+        Raises:
+            FaceCycleError: found nowhere (says where it looked), damaged, or of another version.
+        """
+        return cls(load_encoders(find_weights(name_or_path, download), device), detector_weights)
+
+    @property
+    def about(self) -> About:
+        """What the weights say of themselves: picture size, crop, licence, training."""
+        return self.encoders.about
+
+    def read(
+        self, inputs: Any, *, cropped: bool = False, face: str | int = "largest", whole: bool = False
+    ) -> FaceReader:
+        """The faces of ``inputs`` as the networks see them, one at a time."""
+        return FaceReader(inputs, self.about.image_size, cropped, self.detector_weights, face, whole)
+
+    def embed_batches(self, inputs: Any, *, batch_size: int = BATCH, **reading: Any) -> Iterator[Codes]:
+        """`embed` batch by batch, for more faces than memory holds."""
+        return embed_batches(self.encoders, self.read(inputs, **reading), batch_size)
+
+    def embed(
+        self,
+        inputs: Any,
+        *,
+        out: str | Path | None = None,
+        batch_size: int = BATCH,
+        cropped: bool = False,
+        face: str | int = "largest",
+    ) -> Codes:
+        """Motion and identity codes; with ``out`` they are written to .npz, .csv or .parquet besides."""
+        reader = self.read(inputs, cropped=cropped, face=face)
+        codes = concatenate(list(embed_batches(self.encoders, reader, batch_size)))
+        refuse_single(reader, codes)
+        if out is not None:
+            codes.save(Path(out), about_codes(self.encoders))
+        return codes
+
+    def compare(self, a: Any, b: Any, *, threshold: float | None = None, cropped: bool = False) -> Comparison:
+        """How alike two faces are, and whether they are one person's.
+
+        ``threshold``: similarity of identity from which they are; by default the one measured for these weights, or
+        0.5 where none was.
+        """
+        one, other = (self.embed(x, cropped=cropped) for x in (a, b))
+        for codes in (one, other):
+            if len(codes) != 1:
+                raise FaceCycleError(f"compare takes two pictures, one of the inputs holds {len(codes)}")
+        measured = self.about.trained.get("identity_threshold")
+        limit = threshold if threshold is not None else measured if measured is not None else THRESHOLD
+        identity = float(cosine(one.identity, other.identity)[0, 0])
+        motion = float(cosine(one.motion, other.motion)[0, 0])
+        return Comparison(identity, motion, float(limit), threshold is not None or measured is not None)
+
+    def search(
+        self, query: Any, inputs: Any, *, by: str = "identity", top: int = 10, batch_size: int = BATCH, **reading: Any
+    ) -> list[tuple[str, float]]:
+        """The names of ``inputs`` most similar to ``query``, best first, with their cosine similarity.
+
+        ``by``: ``identity`` (the same person) or ``motion`` (the same expression and pose).
+        """
+        if by not in BY:
+            raise FaceCycleError(f"by {by!r}: give identity or motion")
+        code = getattr(self.embed(query, cropped=reading.get("cropped", False)), by)[0]
+        names: list[str] = []
+        codes: list[np.ndarray] = []
+        for batch in self.embed_batches(inputs, batch_size=batch_size, **reading):
+            names += batch.names
+            codes.append(getattr(batch, by))
+        hits: Hits = nearest(code, np.concatenate(codes), top)
+        return [(names[i], float(s)) for i, s in zip(hits.indices, hits.similarity, strict=True)]
+
+    def frontalize(self, inputs: Any, *, paste: bool = False, **options: Any) -> Faces:
+        """Without expression and pose: the person's neutral frontal face."""
+        return self._remade("frontalize", inputs, paste, **options)
+
+    def deexpress(self, inputs: Any, *, paste: bool = False, **options: Any) -> Faces:
+        """Without expression, in the pose it has."""
+        return self._remade("deexpress", inputs, paste, **options)
+
+    def mean_face(self, inputs: Any, *, paste: bool = False, **options: Any) -> Faces:
+        """Without motion and identity: nobody in particular."""
+        return self._remade("mean_face", inputs, paste, **options)
+
+    def translate(
+        self,
+        source: Any,
+        driver: Any,
+        *,
+        identity: float = 1.0,
+        motion: float = 1.0,
+        paste: bool = False,
+        **options: Any,
+    ) -> Faces:
+        """The face of ``source`` with the expression and pose of each of ``driver``'s faces.
+
+        Args:
+            source: one picture.
+            driver: pictures or a video; a row for each.
+            identity: how much of the source's identity, in [0, 1]; at 0 the mean face moves.
+            motion: how much of the driver's motion, in [0, 1]; at 0 the face stays neutral and frontal.
+            paste: also give the source's picture with the new face in it.
+            options: as for all methods.
+        """
+        batches = self.translate_batches(source, driver, identity=identity, motion=motion, paste=paste, **options)
+        return self._collect(batches)
+
+    def interpolate(self, a: Any, b: Any, *, steps: int = 9, cropped: bool = False) -> Faces:
+        """``steps`` faces from ``a`` to ``b``, both codes changing evenly."""
+        from facecycle.apply.remake import one_crop
+        from facecycle.apply.transfer import interpolate_pair
+
+        if steps < 2:
+            raise FaceCycleError(f"steps {steps}: at least 2, the two ends")
+        rows = [one_crop(self.read(x, cropped=cropped)) for x in (a, b)]
+        return interpolate_pair(self.networks("interpolate"), rows[0], rows[1], steps)
+
+    def remake_batches(
+        self, verb: str, inputs: Any, *, paste: bool = False, batch_size: int = BATCH, **reading: Any
+    ) -> Iterator[Faces]:
+        """``frontalize``, ``deexpress`` or ``mean_face`` batch by batch."""
+        from facecycle.apply import transform
+        from facecycle.apply.remake import remake_batches
+
+        networks = self.networks(verb)
+        change = partial(getattr(transform, verb), networks.networks)
+        return remake_batches(networks, self.read(inputs, whole=paste, **reading), change, batch_size)
+
+    def translate_batches(
+        self,
+        source: Any,
+        driver: Any,
+        *,
+        identity: float = 1.0,
+        motion: float = 1.0,
+        paste: bool = False,
+        batch_size: int = BATCH,
+        **reading: Any,
+    ) -> Iterator[Faces]:
+        """`translate` batch by batch: a video drives a picture in memory that does not grow."""
+        from facecycle.apply.remake import one_crop
+        from facecycle.apply.transfer import Puppet
+
+        for name, value in (("identity", identity), ("motion", motion)):
+            if not 0 <= value <= 1:
+                raise FaceCycleError(f"{name} {value}: give a strength between 0 and 1")
+        networks = self.networks("translate")
+        row = one_crop(self.read(source, whole=paste, cropped=reading.get("cropped", False)))
+        return Puppet(networks, row, identity, motion).follow(self.read(driver, **reading), batch_size)
+
+    def networks(self, verb: str) -> TorchNetworks:
+        """All five networks.
+
+        Raises:
+            FaceCycleError: the weights hold the encoders only.
+        """
+        from facecycle.apply.torch_networks import TorchNetworks
+
+        if not isinstance(self.encoders, TorchNetworks):
+            raise FaceCycleError(
+                f"{self.about.source}: holds the encoders only, which {verb} is not made with; give the run folder or "
+                ".safetensors file that it was exported from"
+            )
+        return self.encoders
+
+    def _remade(self, verb: str, inputs: Any, paste: bool, **options: Any) -> Faces:
+        return self._collect(self.remake_batches(verb, inputs, paste=paste, **options))
+
+    def _collect(self, batches: Iterator[Faces]) -> Faces:
+        from facecycle.apply.remake import concatenate_faces
+
+        faces = concatenate_faces(list(batches))
+        if len(faces) == 1 and faces.status[0] != OK:
+            raise FaceCycleError(f"{faces.names[0]}: {faces.status[0]}")
+        return faces

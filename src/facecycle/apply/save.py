@@ -1,0 +1,113 @@
+"""Remade faces -> picture files and clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from facecycle.apply.inputs import OK, Item, PictureInMemory, StoredFace
+from facecycle.apply.remake import Faces
+from facecycle.apply.video import CODECS, write_clip
+from facecycle.data.files import disk_space
+from facecycle.draw import save_picture
+from facecycle.errors import FaceCycleError
+
+Remake = Callable[[Item], Iterator[Faces]]
+
+
+def save_remade(
+    items: list[Item], remake: Remake, out: Path, size: int = 256, on_row: Callable[[], None] = lambda: None
+) -> list[tuple[str, str]]:
+    """Write what ``remake`` makes of each input: a PNG for a picture, a clip with its sound for a video.
+
+    Args:
+        items: the inputs.
+        remake: gives the rows of one input.
+        out: for a single input a file (``.png``, ``.jpg``, ``.mp4``, ...); else, or without a suffix, a folder, in
+            which names repeat those of the inputs.
+        size: pixels of a face that is not pasted back.
+        on_row: called for every row.
+
+    Returns:
+        (name, status) of what has no face or could not be read.
+
+    Raises:
+        FaceCycleError: a single input that cannot be used, or a suffix that is not written.
+    """
+    single = len(items) == 1 and bool(out.suffix)
+    bad: list[tuple[str, str]] = []
+    for item, target in zip(items, [out] if single else targets(items, out), strict=True):
+        batches = remake(item)
+        try:
+            if item.moving:
+                sound = Path(item.name) if Path(item.name).is_file() else None
+                bad += write_clip(batches, target, sound, size, on_row)
+            else:
+                bad += _save_pictures(batches, target, size, on_row)
+        except FaceCycleError as error:
+            if len(items) == 1:
+                raise
+            bad.append((item.name, str(error).removeprefix(f"{item.name}: ")))
+    if len(items) == 1 and not items[0].moving and bad and not target.exists():
+        raise FaceCycleError(": ".join(bad[0]))
+    return bad
+
+
+def targets(items: list[Item], folder: Path) -> list[Path]:
+    """A file in ``folder`` for each input, below the deepest folder that all share; no two are alike."""
+    paths = [_relative_name(item) for item in items]
+    parents = [path.parent.parts for path in paths]
+    shared = 0
+    while all(len(parts) > shared and parts[shared] == parents[0][shared] for parts in parents):
+        shared += 1
+    taken: set[Path] = set()
+    for index, (item, path) in enumerate(zip(items, paths, strict=True)):
+        below = Path(*path.parts[shared:])
+        keeps = item.moving and below.suffix.lower() in CODECS
+        target = folder / below.with_suffix(below.suffix if keeps else ".mp4" if item.moving else ".png")
+        if target in taken:  # a.jpg beside a.png
+            target = target.with_name(f"{target.stem}_{index}{target.suffix}")
+        taken.add(target)
+        paths[index] = target
+    return paths
+
+
+def _relative_name(item: Item) -> Path:
+    if isinstance(item, PictureInMemory | StoredFace) or item.name.startswith("webcam:"):
+        return Path(item.name.replace("/", "_").replace(":", "_").replace(" ", "_"))
+    return Path(item.name).resolve()
+
+
+def _save_pictures(
+    batches: Iterator[Faces], target: Path, size: int, on_row: Callable[[], None]
+) -> list[tuple[str, str]]:
+    bad, whole = [], None
+    number = 0
+    for batch in batches:
+        for row, status in enumerate(batch.status):
+            on_row()
+            if status != OK:
+                bad.append((batch.names[row], status))
+                continue
+            whole = batch.pictures[row]
+            if whole is None:
+                path = target if not number else target.with_name(f"{target.stem}@{number}{target.suffix}")
+                _save(Image.fromarray(batch.faces[row]).resize((size, size), Image.Resampling.BICUBIC), path)
+            number += 1
+    if whole is not None:  # the last row shows all faces of the picture
+        _save(Image.fromarray(np.ascontiguousarray(whole)), target)
+    return bad
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    if path.suffix.lower() == ".png":
+        save_picture(picture, path)
+        return
+    if path.suffix.lower() not in (".jpg", ".jpeg", ".webp"):
+        raise FaceCycleError(f"{path}: pictures are written as .png, .jpg or .webp; choose one of these suffixes")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_space(path):
+        picture.save(path, quality=95)

@@ -1,0 +1,75 @@
+"""One person's face in another's motion, and what lies between two faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from facecycle.apply import transform
+from facecycle.apply.faces import OK, FaceReader, PictureFace
+from facecycle.apply.paste import paste
+from facecycle.apply.remake import Faces, remake_batches
+from facecycle.apply.torch_networks import TorchNetworks
+from facecycle.draw import to_uint8
+from facecycle.types import Face
+
+
+class Puppet:
+    """A source face that takes on the motion of drivers; what depends on the source alone is done once.
+
+    Args:
+        networks: all five.
+        source: its crop; its whole picture too, if the result shall be pasted into it.
+        identity, motion: strengths in [0, 1]; see `facecycle.apply.transform.translate`.
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self, networks: TorchNetworks, source: PictureFace, identity: float = 1.0, motion: float = 1.0
+    ) -> None:
+        assert source.crop is not None
+        self.networks, self.source, self.motion = networks, source, motion
+        self._neutral = transform.person(networks.networks, networks.tensor(source.crop[None]), identity)
+
+    def move(self, driver: Face) -> Face:
+        """The source in the motion of each driver."""
+        parts = self.networks.networks
+        flow = parts.flow_decoder(parts.motion_encoder(driver)).to_face
+        return parts.face_generator(self._neutral.expand(len(driver), -1, -1, -1), self.motion * flow)
+
+    def follow(self, drivers: FaceReader, batch_size: int) -> Iterator[Faces]:
+        """A row for each of the drivers' faces."""
+        for batch in remake_batches(self.networks, drivers, self.move, batch_size):
+            whole, square = self.source.picture, self.source.square
+            if whole is None or square is None:
+                yield batch
+                continue
+            pictures: list[np.ndarray | None] = [
+                paste(whole, face, square) if status == OK else whole
+                for face, status in zip(batch.faces, batch.status, strict=True)
+            ]
+            yield Faces(
+                batch.names, batch.status, batch.faces, batch.boxes, batch.times, [square] * len(batch), pictures
+            )
+
+
+@torch.inference_mode()
+def interpolate_pair(networks: TorchNetworks, a: PictureFace, b: PictureFace, steps: int) -> Faces:
+    """From one face to another; ``times`` holds the share of the way."""
+    assert a.crop is not None
+    assert b.crop is not None
+    drawn = transform.interpolate(
+        networks.networks, networks.tensor(a.crop[None]), networks.tensor(b.crop[None]), steps
+    )
+    share = np.linspace(0, 1, steps)
+    return Faces(
+        [f"{a.name} -> {b.name} {part:.2f}" for part in share],
+        [OK] * steps,
+        to_uint8(drawn),
+        np.full((steps, 4), np.nan),
+        share,
+        [None] * steps,
+        [None] * steps,
+    )

@@ -1,0 +1,190 @@
+"""Remade frames -> a video with the times and the sound of the one they came from; one frame is in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from facecycle.apply.inputs import OK
+from facecycle.apply.remake import Faces
+from facecycle.errors import FaceCycleError
+
+TICKS = 90_000  # a second: exact for all usual frame rates
+CODECS = {".mp4": "libx264", ".mov": "libx264", ".m4v": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
+
+
+class ClipWriter:
+    """Writes a video frame by frame, each shown at its own time; the file appears when it is whole.
+
+    Args:
+        path: ends in .mp4, .mov, .m4v, .mkv or .webm.
+        sound_from: a video whose sound is copied, packet by packet.
+
+    Raises:
+        FaceCycleError: another suffix, or PyAV is missing.
+    """
+
+    def __init__(self, path: Path, sound_from: Path | None = None) -> None:
+        try:
+            import av
+        except ImportError:
+            raise FaceCycleError(f"{path}: writing videos needs PyAV: pip install 'facecycle[video]'") from None
+        if path.suffix.lower() not in CODECS:
+            raise FaceCycleError(f"{path}: videos are written as {', '.join(CODECS)}; choose one of these suffixes")
+        self._av, self.path = av, path
+        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(str(self._partial), "w")
+        self._stream: Any = None
+        self._last = -1
+        self.frames = 0
+        self._sound = _Sound.open(sound_from, self._container) if sound_from else None
+
+    @property
+    def note(self) -> str | None:
+        """What became of the sound, where it could not be copied."""
+        return self._sound.note if self._sound else None
+
+    def __enter__(self) -> ClipWriter:
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        try:
+            if kind is None and self._stream is not None:
+                self._container.mux(self._stream.encode())
+                if self._sound:
+                    self._sound.copy_until(None)
+        finally:
+            self._container.close()
+            if self._sound:
+                self._sound.close()
+            if kind is None and self.frames:
+                self._partial.replace(self.path)
+            self._partial.unlink(missing_ok=True)
+
+    def add(self, picture: UInt8[np.ndarray, "h w 3"], time: float) -> None:
+        """Show ``picture`` from ``time`` (seconds) on; all have the size of the first."""
+        stream = self._stream = self._stream or self._begin(picture)
+        height, width = stream.height, stream.width
+        if picture.shape[0] != height or picture.shape[1] != width:
+            picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
+        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame.pts = self._last = max(self._last + 1, round(time * TICKS))
+        frame.time_base = Fraction(1, TICKS)
+        self._container.mux(stream.encode(frame))
+        self.frames += 1
+        if self._sound:
+            self._sound.copy_until(time)
+
+    def _begin(self, picture: np.ndarray) -> Any:
+        codec = CODECS[self.path.suffix.lower()]
+        options = {"crf": "18"} if codec == "libx264" else {}
+        stream: Any = self._container.add_stream(codec, rate=30, options=options)
+        # Chroma is stored for two by two pixels: both sides must be even.
+        stream.height, stream.width = (side + side % 2 for side in picture.shape[:2])
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, TICKS)
+        return stream
+
+
+class _Sound:
+    """The sound of a video, copied as it is, kept level with the pictures."""
+
+    def __init__(self, source: Any, stream: Any, target: Any, out: Any, start: float) -> None:
+        self._source, self._target, self._out, self._start = source, target, out, start
+        self._packets = source.demux(stream)
+        self._waiting: Any = None
+        self.note: str | None = None
+
+    @classmethod
+    def open(cls, path: Path, target: Any) -> _Sound | None:
+        import av
+
+        source = av.open(str(path))
+        if not source.streams.audio:
+            source.close()
+            return None
+        stream, pictures = source.streams.audio[0], source.streams.video[0]
+        start = float((pictures.start_time or 0) * (pictures.time_base or 0))
+        if stream.codec_context.name not in target.supported_codecs:
+            sound = cls(source, stream, target, None, start)
+            sound.note = f"sound left out: {stream.codec_context.name} does not fit this kind of file; use .mkv"
+            return sound
+        return cls(source, stream, target, target.add_stream_from_template(stream), start)
+
+    def copy_until(self, time: float | None) -> None:
+        """Copy what is heard up to ``time``; None: all the rest."""
+        while self._out is not None:
+            packet = self._waiting or next(self._packets, None)
+            self._waiting = None
+            if packet is None:
+                self._out = None
+                return
+            if packet.dts is None:  # the mark of the end
+                continue
+            if time is not None and float(packet.dts * packet.time_base) - self._start > time:
+                self._waiting = packet
+                return
+            shift = round(self._start / packet.time_base)
+            packet.dts -= shift
+            packet.pts = packet.pts - shift if packet.pts is not None else None
+            packet.stream = self._out
+            self._target.mux(packet)
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def write_clip(
+    batches: Iterator[Faces],
+    out: Path,
+    sound_from: Path | None = None,
+    size: int = 256,
+    on_frame: Callable[[], None] = lambda: None,
+) -> list[tuple[str, str]]:
+    """Write the frames of one video: whole pictures where there are some, else faces at ``size`` pixels.
+
+    A frame without a face shows the last one that had one, so that times, and sound, stay right.
+
+    Returns:
+        What went wrong, by name: the number of frames without a face, damage of the video, sound that did not fit.
+
+    Raises:
+        FaceCycleError: no frame had a face.
+    """
+    faceless, remarks, last = 0, [], None
+    waiting = 0  # frames at the beginning, before the first face
+    with ClipWriter(out, sound_from) as clip:
+        for batch in batches:
+            for row, status in enumerate(batch.status):
+                on_frame()
+                if np.isnan(batch.times[row]):
+                    remarks.append((batch.names[row], status))
+                    continue
+                faceless += status != OK
+                if status == OK or batch.pictures[row] is not None:
+                    last = _frame(batch, row, size)
+                waiting += last is None
+                if last is not None:
+                    clip.add(last, float(batch.times[row]))
+        if not clip.frames:
+            why = remarks[0] if remarks else (str(out), f"no face in any of {waiting} frames")
+            raise FaceCycleError(": ".join(why))
+        if clip.note:
+            remarks.append((str(out), clip.note))
+    if faceless:
+        remarks.append((str(out), f"{faceless} frames without a face"))
+    return remarks
+
+
+def _frame(batch: Faces, row: int, size: int) -> np.ndarray:
+    whole = batch.pictures[row]
+    if whole is not None:
+        return whole
+    return np.asarray(Image.fromarray(batch.faces[row]).resize((size, size), Image.Resampling.BICUBIC))

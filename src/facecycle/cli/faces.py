@@ -1,0 +1,144 @@
+"""``facecycle frontalize``, ``deexpress``, ``translate``, ``animate`` and ``export``: what makes files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from facecycle.cli import app
+from facecycle.cli.apply import (
+    BatchSize,
+    Cropped,
+    DetectorWeights,
+    Device,
+    Download,
+    FaceOption,
+    Pictures,
+    WeightsOption,
+    open_weights,
+    progress,
+    tell_bad,
+)
+from facecycle.errors import FaceCycleError
+from facecycle.hub import DEFAULT
+
+Out = Annotated[Path, typer.Option(help="A folder; or for a single input a .png, .jpg or .mp4 file.")]
+Paste = Annotated[bool, typer.Option("--paste", help="Write whole pictures or frames with the new face in them.")]
+Size = Annotated[int, typer.Option(min=16, max=2048, help="Pixels of a face that is not pasted.")]
+Identity = Annotated[float, typer.Option(help="How much of the source's identity, 0 to 1.")]
+Motion = Annotated[float, typer.Option(help="How much of the driver's motion, 0 to 1.")]
+
+
+@app.command()
+def frontalize(
+    pictures: Pictures,
+    weights: WeightsOption = DEFAULT,
+    out: Out = Path("frontal"),
+    paste: Paste = False,
+    size: Size = 256,
+    cropped: Cropped = False,
+    face: FaceOption = "largest",
+    device: Device = "auto",
+    batch_size: BatchSize = 16,
+    detector_weights: DetectorWeights = None,
+    download: Download = False,
+) -> None:
+    """Remove expression and pose; of a video, write a stabilised frontal clip."""
+    fc = open_weights(weights, device, download, detector_weights)
+    reading = {"cropped": cropped, "face": face, "paste": paste, "batch_size": batch_size}
+    _write(fc, pictures, lambda item: fc.remake_batches("frontalize", item, **reading), out, size, face)
+
+
+@app.command()
+def deexpress(
+    pictures: Pictures,
+    weights: WeightsOption = DEFAULT,
+    out: Out = Path("deexpressed"),
+    paste: Paste = False,
+    size: Size = 256,
+    cropped: Cropped = False,
+    face: FaceOption = "largest",
+    device: Device = "auto",
+    batch_size: BatchSize = 16,
+    detector_weights: DetectorWeights = None,
+    download: Download = False,
+) -> None:
+    """Remove the expression and keep the pose."""
+    fc = open_weights(weights, device, download, detector_weights)
+    reading = {"cropped": cropped, "face": face, "paste": paste, "batch_size": batch_size}
+    _write(fc, pictures, lambda item: fc.remake_batches("deexpress", item, **reading), out, size, face)
+
+
+@app.command()
+def translate(
+    source: Annotated[str, typer.Argument(help="The picture whose identity is kept.")],
+    driver: Annotated[list[str], typer.Argument(help="Pictures or videos whose expression and pose are taken.")],
+    weights: WeightsOption = DEFAULT,
+    out: Out = Path("translated"),
+    identity: Identity = 1.0,
+    motion: Motion = 1.0,
+    paste: Paste = False,
+    size: Size = 256,
+    cropped: Cropped = False,
+    face: FaceOption = "largest",
+    device: Device = "auto",
+    batch_size: BatchSize = 16,
+    detector_weights: DetectorWeights = None,
+    download: Download = False,
+) -> None:
+    """Give one person's face the expression and pose of others."""
+    fc = open_weights(weights, device, download, detector_weights)
+    strength = {"identity": identity, "motion": motion, "paste": paste}
+    reading: dict[str, Any] = {**strength, "cropped": cropped, "face": face, "batch_size": batch_size}
+    _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, size, face)
+
+
+@app.command()
+def animate(
+    source: Annotated[str, typer.Argument(help="The picture whose identity is kept.")],
+    driver: Annotated[str, typer.Argument(help="The video that drives it; its sound and times are kept.")],
+    weights: WeightsOption = DEFAULT,
+    out: Annotated[Path, typer.Option(help="The clip: .mp4, .mov, .mkv or .webm.")] = Path("animated.mp4"),
+    identity: Identity = 1.0,
+    motion: Motion = 1.0,
+    paste: Paste = False,
+    size: Size = 256,
+    device: Device = "auto",
+    batch_size: BatchSize = 16,
+    detector_weights: DetectorWeights = None,
+    download: Download = False,
+) -> None:
+    """Let a video drive a photo."""
+    fc = open_weights(weights, device, download, detector_weights)
+    if not all(item.moving for item in fc.read(driver).items):
+        raise FaceCycleError(f"{driver}: no video; to take the expression of a picture use `facecycle translate`")
+    reading: dict[str, Any] = {"identity": identity, "motion": motion, "paste": paste, "batch_size": batch_size}
+    _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, size, "largest")
+
+
+@app.command()
+def export(
+    weights: Annotated[str, typer.Argument(help="A run folder, or a .safetensors file.")],
+    out: Annotated[Path, typer.Argument(help="A folder for the exported files.")],
+    format: Annotated[str, typer.Option(help="onnx, or torch (torch.export, .pt2).")] = "onnx",
+) -> None:
+    """Write encoders, frontalizer and translator for other runtimes, and check them against PyTorch."""
+    from facecycle.apply.export import export
+    from facecycle.hub import find_weights
+
+    for report in export(find_weights(weights), out, format):
+        typer.echo(f"{report.path}: largest difference from PyTorch {report.difference:.1e}")
+
+
+def _write(fc: Any, inputs: Any, remake: Any, out: Path, size: int, face: str) -> None:
+    from facecycle.apply.save import save_remade
+
+    items = fc.read(inputs).items
+    if face == "all" and any(item.moving for item in items):
+        raise FaceCycleError("--face all: a clip follows one face; give largest, or a number counted from the left")
+    with progress("faces", None if any(item.moving for item in items) else len(items)) as step:
+        bad = save_remade(items, lambda item: remake(item), out, size, step)
+    tell_bad(bad)
+    typer.echo(str(out))

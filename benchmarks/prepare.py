@@ -32,7 +32,7 @@ RATE = 25
 def heads(photos: Path | None) -> list[Image.Image]:
     """Portraits 200 pixels high."""
     if photos is None:
-        from facecycle.synthetic import SyntheticFaces
+        from facecycle.synthetic.stream import SyntheticFaces
 
         faces = SyntheticFaces(people=4, clips_per_person=1, frames_per_item=2, size=128, seed=0)
         pictures = [faces[0, index][0].transpose(1, 2, 0) for index in range(4)]

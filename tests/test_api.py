@@ -1,0 +1,82 @@
+"""`FaceCycle`: the same codes from every kind of input, rows for bad ones, clips with the times of their source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facecycle import FaceCycle, FaceCycleError
+from facecycle.apply.paste import paste
+from facecycle.data.crop import Crop, cut
+from facecycle.model.weights import save_weights
+from tiny import MODEL, SIZE, face_picture, tiny_networks
+
+
+@pytest.fixture(scope="module")
+def fc(tmp_path_factory: pytest.TempPathFactory) -> FaceCycle:
+    run = tmp_path_factory.mktemp("weights")
+    save_weights(tiny_networks(), run / "weights.safetensors", MODEL, "CC0", {"stage": "identity"})
+    return FaceCycle.from_pretrained(run, "cpu")
+
+
+def test_every_kind_of_input_gives_the_same_codes(fc: FaceCycle, tmp_path: Path) -> None:
+    picture = face_picture(3)
+    picture.save(tmp_path / "a.png")
+    array = np.array(picture)
+    tensor = torch.from_numpy(array).permute(2, 0, 1)
+    inputs = [tmp_path / "a.png", str(tmp_path / "*.png"), picture, array, array / 255.0, tensor, tensor.float() / 255]
+    codes = fc.embed(inputs, cropped=True)
+    assert codes.status == ["ok"] * 7
+    np.testing.assert_allclose(codes.motion, codes.motion[:1].repeat(7, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (np.full((32, 32, 3), np.nan), "NaN"),
+        (np.full((32, 32, 3), 200.0), "divide it by 255"),
+        (np.zeros((3, 32, 32), np.uint8), "H W C"),
+        (torch.zeros(32, 32, 3), "C H W"),
+        (np.zeros((32, 32, 3), np.int64), "int64"),
+    ],
+)
+def test_bad_arrays_are_rows_in_a_batch_and_errors_alone(fc: FaceCycle, bad: object, said: str) -> None:
+    codes = fc.embed([face_picture(0), bad], cropped=True)
+    assert codes.status[0] == "ok"
+    assert said in codes.status[1]
+    with pytest.raises(FaceCycleError, match=said):
+        fc.embed(bad, cropped=True)
+
+
+def test_translation_without_motion_is_the_neutral_face(fc: FaceCycle) -> None:
+    a, b = face_picture(0), face_picture(1, 0.5)
+    assert fc.translate(a, b, cropped=True).faces.shape == (1, SIZE, SIZE, 3)
+    nobody = fc.translate(a, [b, a], identity=0.0, cropped=True)
+    assert nobody.status == ["ok", "ok"]
+    with pytest.raises(FaceCycleError, match="between 0 and 1"):
+        fc.translate(a, b, motion=2.0, cropped=True)
+
+
+def test_the_same_face_is_found_first(fc: FaceCycle) -> None:
+    pytest.importorskip("sklearn")
+    faces = [face_picture(k) for k in range(4)]
+    assert fc.compare(faces[1], faces[1], cropped=True).same_person
+    assert fc.search(faces[2], faces, cropped=True)[0][0] == "picture 2"
+
+
+def test_weights_that_are_nowhere_say_where_was_looked(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FACECYCLE_WEIGHTS", str(tmp_path))
+    with pytest.raises(FaceCycleError, match=str(tmp_path)):
+        FaceCycle.from_pretrained("nowhere")
+
+
+def test_pasting_undoes_cutting() -> None:
+    picture = np.array(Image.fromarray(np.array(face_picture(0, size=96))).resize((160, 120)))
+    square = Crop(80.3, 60.7, 64.0)
+    again = paste(picture, cut(picture, square, 64), square)
+    assert np.abs(again.astype(int) - picture).mean() < 1.5
+    np.testing.assert_array_equal(again[:20], picture[:20])

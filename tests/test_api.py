@@ -52,7 +52,7 @@ def test_bad_arrays_are_rows_in_a_batch_and_errors_alone(fc: FaceCycle, bad: obj
         fc.embed(bad, cropped=True)
 
 
-def test_translation_without_motion_is_the_neutral_face(fc: FaceCycle) -> None:
+def test_translation_takes_many_drivers_and_checks_its_strengths(fc: FaceCycle) -> None:
     a, b = face_picture(0), face_picture(1, 0.5)
     assert fc.translate(a, b, cropped=True).faces.shape == (1, SIZE, SIZE, 3)
     nobody = fc.translate(a, [b, a], identity=0.0, cropped=True)

@@ -134,7 +134,6 @@ def _to_onnx(
             input_names=part.inputs,
             output_names=part.outputs,
             dynamic_shapes=tuple({0: BATCH} for _ in example),
-            optimize=False,  # its constant folding fails on the split of a flow; onnxruntime optimises anyway
             verbose=False,
         )
     assert program is not None

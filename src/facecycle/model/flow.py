@@ -69,8 +69,8 @@ class FlowDecoder(nn.Module):
         drawn = self.draw(motion).float()
         if self.inverse == "velocity":
             velocity = resize(drawn, self.image_size, self.image_size)
-            there, back = integrate(torch.cat([velocity, -velocity])).chunk(2)  # one pass, half the calls
-            return FlowPair(there, back)
+            both = integrate(torch.stack([velocity, -velocity]).flatten(0, 1)).unflatten(0, (2, -1))
+            return FlowPair(both[0], both[1])
         if self.inverse == "fixed-point":
             drawn = resize(drawn, self.image_size, self.image_size)
             return FlowPair(drawn, invert(drawn))

@@ -1,0 +1,70 @@
+"""Exported networks: the same numbers at any batch size, and codes from ONNX with no torch in the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facecycle import FaceCycle
+from facecycle.apply.export import PARTS, export
+from facecycle.errors import FaceCycleError
+from facecycle.model.weights import save_weights
+from tiny import MODEL, face_picture, tiny_networks
+
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    save_weights(tiny_networks(), path, MODEL, "CC0", {"stage": "identity"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("onnx")
+    parts = export(weights, folder, "onnx")
+    assert [part.path.stem for part in parts] == list(PARTS)
+    assert max(part.difference for part in parts) < 1e-4
+    return folder
+
+
+def test_torch_programs_equal_the_networks(weights: Path, tmp_path: Path) -> None:
+    assert max(part.difference for part in export(weights, tmp_path, "torch")) < 1e-5
+
+
+def test_onnx_codes_equal_those_of_torch(weights: Path, exported: Path) -> None:
+    faces = [face_picture(k) for k in range(3)]
+    onnx = FaceCycle.from_pretrained(exported / "encoders.onnx").embed(faces, cropped=True)
+    torch = FaceCycle.from_pretrained(weights, "cpu").embed(faces, cropped=True)
+    np.testing.assert_allclose(onnx.motion, torch.motion, atol=1e-4)
+    np.testing.assert_allclose(onnx.identity, torch.identity, atol=1e-4)
+
+
+def test_onnx_codes_need_no_torch(exported: Path, tmp_path: Path) -> None:
+    face_picture(0).save(tmp_path / "face.png")
+    program = (
+        "import sys; from facecycle import FaceCycle;"
+        f"codes = FaceCycle.from_pretrained({str(exported / 'encoders.onnx')!r})"
+        f".embed({str(tmp_path / 'face.png')!r}, cropped=True);"
+        "assert codes.status == ['ok'], codes.status; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_tampered_file_is_refused(exported: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "encoders.onnx"
+    broken.write_bytes((exported / "encoders.onnx").read_bytes()[:2000])
+    with pytest.raises(FaceCycleError, match=r"encoders\.onnx"):
+        FaceCycle.from_pretrained(broken)
+
+
+def test_an_unknown_format_names_the_known_ones(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(FaceCycleError, match="onnx, torch"):
+        export(weights, tmp_path, "tflite")

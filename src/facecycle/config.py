@@ -142,7 +142,7 @@ class IdentityLossConfig(Section):
     symmetry: float = number(1.5, 0)
     perceptual: float = number(0.01, 0)
     mean_face: float = number(1.0, 0)  # the hinge
-    anchor: float = number(1.0, 0)  # of the mean face to the average neutral face; not in the paper, see docs/method.md
+    anchor: float = number(5.0, 0)  # of the mean face to the average neutral face; not in the paper, see docs/method.md
     mean_face_slack: float = number(0.1, 0, 1)
 
 

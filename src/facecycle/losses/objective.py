@@ -11,7 +11,7 @@ may drift anywhere; asking that faces move nowhere on average ties it down, and 
 The identity stage (section 3.2)::
 
     |I^-I| + .8 |Dir-I| + |N^-N|  +  5 [(1-S(I^,I)) + .8 (1-S(Dir,I))]  +  1.5 sym(N^)
-    + .01 style({Dir, I^}, I)  +  hinge(|M_i - mean M| - .1)  +  |mean M - mean N|
+    + .01 style({Dir, I^}, I)  +  hinge(|M_i - mean M| - .1)  +  5 |mean M - mean N|
 
 The last term is ours too: without it the mean face is any one picture from which people can be rebuilt, and need not be
 a face.

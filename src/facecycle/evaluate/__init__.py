@@ -1,0 +1,1 @@
+"""How good codes are: every protocol as one command, with floors beside it."""

@@ -1,0 +1,60 @@
+"""Features of any ONNX model by its file, the package's own exports among them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from facecycle.data.crop import CROP_NAME
+from facecycle.errors import FaceCycleError
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and deviation of the pixels that ImageNet models expect to have been taken out."""
+
+
+class OnnxSource:
+    """An ONNX model whose one input is RGB ``B 3 H W``; its outputs are the layers.
+
+    Args:
+        path: the file.
+        imagenet: take ImageNet's mean and deviation out of the pixels first; else they go in as [0, 1].
+
+    Raises:
+        FaceCycleError: onnxruntime is missing, or the file is no such model.
+    """
+
+    crop = CROP_NAME
+
+    def __init__(self, path: Path, imagenet: bool = False) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise FaceCycleError("ONNX models need onnxruntime: pip install 'facecycle[onnx]'") from None
+        try:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = torch.get_num_threads()
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a class of its own for every mistake
+            raise FaceCycleError(f"{path}: no ONNX model that can be run ({type(error).__name__})") from None
+        taken = self._session.get_inputs()
+        shape = taken[0].shape
+        if len(taken) != 1 or len(shape) != 4 or shape[1] != 3 or not isinstance(shape[2], int):
+            raise FaceCycleError(f"{path}: takes {[i.shape for i in taken]}; a model with one input B 3 H W is needed")
+        self._input, self.size, self._imagenet = taken[0].name, int(shape[2]), imagenet
+        self.layers = tuple(output.name for output in self._session.get_outputs())
+        self.name = f"imagenet:{path}" if imagenet else str(path)
+        self.checksum = hashlib.sha256(path.read_bytes() + str(imagenet).encode()).hexdigest()
+
+    def features(self, faces: Float[Tensor, "b 3 h w"], layer: str) -> Float[np.ndarray, "b d"]:
+        """One output of the model, flattened."""
+        x = faces.numpy()
+        if self._imagenet:
+            mean, deviation = (np.array(values, np.float32)[:, None, None] for values in IMAGENET)
+            x = (x - mean) / deviation
+        found = self._session.run([layer], {self._input: x})[0]
+        return np.asarray(found, np.float32).reshape(len(x), -1)

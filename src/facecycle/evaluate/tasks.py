@@ -1,0 +1,82 @@
+"""Every benchmark by name. A task is a function of (source, data, options) in a file of its own."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from facecycle.errors import FaceCycleError
+from facecycle.evaluate.features import FeatureSource, default_cache, open_source
+from facecycle.evaluate.report import Report
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all tasks take.
+
+    Attributes:
+        task: the name it was asked for by: one function may serve several layouts.
+        layer: None for the task's usual one.
+        train: another set to fit on, as ``LAYOUT:PATH``, where a task can use one.
+        crop: ``auto``, ``fixed`` (a stated square) or ``detector``, where a task's pictures can be cut either way.
+        cache: where features are kept; None keeps none.
+        batch_size: faces at a time.
+        seed: of random splits, of bootstraps and of small networks.
+        others: faces to fit a baseline's PCA on.
+    """
+
+    task: str = ""
+    layer: str | None = None
+    train: str | None = None
+    crop: str = "auto"
+    cache: Path | None = None
+    batch_size: int = 256
+    seed: int = 0
+    others: Path | None = None
+
+
+class Task(Protocol):
+    """Measures a source on the data of one benchmark."""
+
+    def __call__(self, source: FeatureSource, data: Path, options: Options) -> Report: ...
+
+
+# Name -> module and function, loaded when asked for.
+TASKS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("fer2013", "rafdb", "folder"), ("facecycle.evaluate.expression", "measure")),
+    **dict.fromkeys(("aflw2000", "300wlp", "pointing04", "synthetic"), ("facecycle.evaluate.pose", "measure")),
+    **dict.fromkeys(("lfw", "cfp-ff", "cfp-fp", "cplfw", "pairs"), ("facecycle.evaluate.verification", "measure")),
+}
+
+
+def get_task(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        FaceCycleError: there is none.
+    """
+    if name not in TASKS:
+        raise FaceCycleError(f"--task {name}: not known; choose from {', '.join(TASKS)}")
+    module, function = TASKS[name]
+    return getattr(importlib.import_module(module), function)
+
+
+def evaluate(weights: str, task: str, data: Path, out: Path | None = None, options: Options | None = None) -> Report:
+    """Measure ``weights`` on one benchmark; see `facecycle.evaluate.features.open_source` for what they may be.
+
+    Raises:
+        FaceCycleError: unknown weights or task, or data that is not laid out as published.
+    """
+    from dataclasses import replace
+
+    options = replace(options or Options(cache=default_cache()), task=task)
+    measure = get_task(task)
+    if not data.exists():
+        raise FaceCycleError(f"{data}: no such file or folder; name the set's folder with --data")
+    source = open_source(weights, options.others, options.cache)
+    report = measure(source, data, options)
+    if out is not None:
+        report.write(out)
+    return report

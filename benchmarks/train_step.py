@@ -112,7 +112,7 @@ def time_row(options: argparse.Namespace) -> dict:
     seconds = []
     for step in range(1, options.warm_up + options.steps + 1):
         began = time.perf_counter()
-        loss, _ = train_step(fabric, model, optimizer, stored, config, settings, step)
+        loss, _ = train_step(fabric, model, optimizer, stored, config, name, step)
         float(loss)  # waits for the device
         seconds.append(time.perf_counter() - began)
     return describe(options, config, settings, seconds, note, channels_last, str(fabric.device))

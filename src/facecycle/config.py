@@ -90,6 +90,7 @@ class DataConfig(Section):
     source: str = ""  # a face set, or "synthetic"
 
     frames_per_clip: int = number(2, 2, 16)
+    cycle_frames: int = number(16, 2, 16)  # of these, how many go round the cycle; all are compared by their codes
     min_gap: float = number(0.4, 0, 3600)  # seconds between two frames of a pair
     held_out: float = number(0.1, 0, 0.5)  # share of people kept for validation
     workers: int = number(1, 0, 64)
@@ -105,6 +106,20 @@ class AugmentConfig(Section):
     brightness: float = number(0.0, 0, 1)
     contrast: float = number(0.0, 0, 1)
     grey: float = number(0.0, 0, 1)  # probability
+
+
+@dataclass(frozen=True)
+class ViewsConfig(Section):
+    """How a second view of each frame is disturbed for the contrast terms: what neither code should tell."""
+
+    shift: float = number(0.06, 0, 0.25)  # of the crop's side, each way
+    scale: float = number(0.1, 0, 0.5)  # of the crop's side, each way
+    colour: float = number(0.4, 0, 1)  # brightness, contrast and each channel's gain, each way
+    grey: float = number(0.4, 0, 1)  # probability
+    blur: float = number(0.5, 0, 1)  # probability of half or a third of the resolution
+    erase: float = number(0.3, 0, 1)  # probability of a covered rectangle
+    noise: float = number(0.03, 0, 1)  # greatest standard deviation
+    temperature: float = number(0.1, 0.005, 10)  # of the contrast terms
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,7 @@ class MotionLossConfig(Section):
     warped_symmetry: float = number(0.5, 0)  # within symmetry: of W(I, F) beside the neutral face
     drift: float = number(10.0, 0)  # of the average flow from none; not in the paper, see docs/method.md
     perceptual: float = number(0.01, 0)
+    contrast: float = number(0.0, 0)  # a frame among the frames of its clip; not in the paper, see docs/method.md
 
 
 @dataclass(frozen=True)
@@ -144,6 +160,8 @@ class IdentityLossConfig(Section):
     mean_face: float = number(1.0, 0)  # the hinge
     anchor: float = number(5.0, 0)  # of the mean face to the average neutral face; not in the paper, see docs/method.md
     mean_face_slack: float = number(0.1, 0, 1)
+    contrast: float = number(0.0, 0)  # a clip among other clips; not in the paper, see docs/method.md
+    swap: bool = False  # restore each frame by the identity code of the clip's other frame
 
 
 @dataclass(frozen=True)
@@ -197,6 +215,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
+    views: ViewsConfig = ViewsConfig()
     perceptual: PerceptualConfig = PerceptualConfig()
     motion_loss: MotionLossConfig = MotionLossConfig()
     identity_loss: IdentityLossConfig = IdentityLossConfig()

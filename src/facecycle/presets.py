@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from facecycle.config import (
     AugmentConfig,
     DataConfig,
@@ -67,7 +69,17 @@ SMOKE = RunConfig(
     train=TrainConfig(channels_last=True, ema=0.99, validate_every=100, checkpoint_every=150, validation_clips=16),
 )
 
-PRESETS = {config.preset: config for config in (PAPER, COMPACT, SMOKE)}
+FACECYCLE = replace(
+    COMPACT,
+    preset="facecycle",
+    model=replace(COMPACT.model, encoder_width=0.5),
+    data=DataConfig(frames_per_clip=4, cycle_frames=2),
+    perceptual=PerceptualConfig("none"),
+    motion_loss=MotionLossConfig(contrast=1.0),
+    identity_loss=IdentityLossConfig(contrast=1.0, swap=True),
+)
+
+PRESETS = {config.preset: config for config in (PAPER, COMPACT, SMOKE, FACECYCLE)}
 
 
 def preset(name: str) -> RunConfig:

@@ -121,3 +121,30 @@ def test_frames_of_a_clip_may_be_more_than_two() -> None:
     for kind in STAGES.values():
         stage = kind(tiny_networks(), config, None)
         assert stage(face_tensor(2, 3))[0].isfinite()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_contrast_term_reaches_the_encoder(name: str) -> None:
+    config = tiny_config("none")
+    loss = dataclasses.replace(getattr(config, f"{name}_loss"), contrast=2.0)
+    data = dataclasses.replace(config.data, frames_per_clip=4, cycle_frames=2)
+    stage = STAGES[name](
+        tiny_networks(), dataclasses.replace(config, data=data, **{f"{name}_loss": loss}), None
+    ).train()
+    clips = face_tensor(3, 4)
+    plain, parts = stage(clips)
+    total, with_contrast = stage(clips, None, clips)
+    assert with_contrast.keys() - parts.keys() == {"contrast"}
+    assert total.item() == pytest.approx((plain + with_contrast["contrast"]).item(), rel=1e-5)
+    with_contrast["contrast"].backward()
+    touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
+    assert touched == {f"{name}_encoder"}
+
+
+def test_swapped_identity_codes_restore_the_other_frame() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(config, identity_loss=dataclasses.replace(config.identity_loss, swap=True))
+    stage, clips = STAGES["identity"](tiny_networks(), config, None).eval(), face_tensor(2)
+    networks, cycle = stage.networks, stage.cycle(clips)
+    swapped = cycle.identity.unflatten(0, (2, 2)).flip(1).flatten(0, 1)
+    torch.testing.assert_close(cycle.restored_neutral, networks.identity_transfer.restore(cycle.mean_face, swapped))

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from facecycle.cycles.motion import batch_mean, remove_motion
+from facecycle.cycles.motion import batch_mean, next_frame, remove_motion
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import warp
@@ -56,13 +56,20 @@ def restore_identity(networks: Networks, mean_face: Float[Tensor, "#b 3 h w"], i
     return networks.identity_transfer.restore(mean_face, identity)
 
 
-def identity_cycle(networks: Networks, clips: Clip, average: Callable[[Tensor], Tensor] = batch_mean) -> IdentityCycle:
+def identity_cycle(
+    networks: Networks,
+    clips: Clip,
+    average: Callable[[Tensor], Tensor] = batch_mean,
+    swap: bool = False,
+) -> IdentityCycle:
     """There and back. Gradients reach the identity parts only.
 
     Args:
         networks: all five.
         clips: ``b k 3 h w``.
         average: the mean face of the whole batch; over several processes it must be the mean over all of them.
+        swap: restore each frame by the identity code of the clip's next frame, so that a code that holds more than
+            the frames share is of no use.
     """
     face = clips.flatten(0, 1)
     with torch.no_grad():
@@ -70,7 +77,8 @@ def identity_cycle(networks: Networks, clips: Clip, average: Callable[[Tensor], 
     identity = networks.identity_encoder(face)
     mean_faces = remove_identity(networks, neutral, identity)
     mean_face = average(mean_faces)
-    restored_neutral = restore_identity(networks, mean_face, identity)
+    giver = next_frame(identity, clips.shape[1]) if swap else identity
+    restored_neutral = restore_identity(networks, mean_face, giver)
     return IdentityCycle(
         face=face,
         identity=identity,

@@ -15,6 +15,30 @@ def whole_batch_mean(x: Tensor) -> Tensor:
     return _Average.apply(mean)  # type: ignore[no-any-return]
 
 
+def whole_batch(x: Tensor) -> Tensor:
+    """The batch of all processes, this process's share first; gradients flow back to every process's share."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return x
+    rank, shares = dist.get_rank(), list(_Gather.apply(x))  # type: ignore[arg-type]
+    return torch.cat([shares.pop(rank), *shares])
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather; backwards each share's gradient is summed over the processes that used it."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        gathered = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, x.contiguous())
+        return torch.stack(gathered)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        total = gradient.contiguous()
+        dist.all_reduce(total)
+        return total[dist.get_rank()]
+
+
 class _Average(torch.autograd.Function):
     """All-reduce to the mean, forwards and backwards.
 

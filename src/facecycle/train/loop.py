@@ -29,8 +29,9 @@ from facecycle.train.progress import Progress
 from facecycle.train.run import Run
 from facecycle.train.stage import STAGES, Stage
 from facecycle.train.stop import Stop
+from facecycle.train.views import disturb
 
-AUGMENT, NOISE = 1, 2  # what a generator is for
+AUGMENT, NOISE, VIEWS = 1, 1 << 20, 2 << 20  # what a generator is for; each process has a noise of its own
 
 
 def train(
@@ -112,7 +113,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
         while step < settings.steps and not stop.asked():
             stored = next(batches).to(fabric.device, non_blocking=True)
             step += 1
-            loss, parts = train_step(fabric, model, optimizer, stored, config, settings, step)
+            loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step)
             averaged.update_parameters(networks)
             progress.advance(loss)
 
@@ -138,18 +139,21 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     stored: Tensor,
     config: RunConfig,
-    settings: StageConfig,
+    name: str,
     step: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One step on this process's share of the batch; all its randomness follows from the seed and the step."""
-    rank, world = fabric.global_rank, fabric.world_size
+    rank, world, settings = fabric.global_rank, fabric.world_size, getattr(config, name)
     clips = augment(
         stored, config.model.image_size, config.augment, keyed(config, step, AUGMENT, stored.device), rank, world
     )
     noise = keyed(config, step, NOISE + rank, stored.device) if config.model.generator_noise else None
     for group in optimizer.param_groups:
         group["lr"] = rate(settings, step) * group["share"]
-    loss, parts = model(clips, noise)
+    views = None
+    if getattr(config, f"{name}_loss").contrast:
+        views = disturb(clips, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
+    loss, parts = model(clips, noise, views)
     optimizer.zero_grad()
     fabric.backward(loss)
     if config.train.clip_gradient:
@@ -169,12 +173,13 @@ def validate(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, so
     stored = torch.stack([torch.as_tensor(sources.validation[0, index]) for index in range(count)])
     totals: dict[str, float] = {}
     for chunk in stored.split(16):
-        cycle = judge.cycle(centre(chunk.to(fabric.device), config.model.image_size))
+        chunk = chunk[:, : config.data.cycle_frames].to(fabric.device)
+        cycle = judge.cycle(centre(chunk, config.model.image_size))
         figures = {"loss": judge.objective(cycle).total, **judge.check(cycle)}
         for name, value in figures.items():
             totals[name] = totals.get(name, 0.0) + float(value) * len(chunk) / count
     run.tracker.write(stage.name, step, "validation", totals)
-    first = judge.cycle(centre(stored[:4].to(fabric.device), config.model.image_size))
+    first = judge.cycle(centre(stored[:4, : config.data.cycle_frames].to(fabric.device), config.model.image_size))
     save_picture(draw_cycle(first), run.folder / "previews" / f"{stage.name}-{step:08d}.png")
 
 

@@ -7,18 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from facecycle.config import RunConfig, StageConfig
+from facecycle.config import IdentityLossConfig, MotionLossConfig, RunConfig, StageConfig
 from facecycle.cycles.identity import IdentityCycle, identity_cycle
 from facecycle.cycles.motion import MotionCycle, batch_mean, motion_cycle, next_frame
+from facecycle.losses.contrast import clip_contrast, frame_contrast
 from facecycle.losses.objective import Objective, identity_objective, motion_objective
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import cycle_error
-from facecycle.train.distributed import whole_batch_mean
+from facecycle.train.distributed import whole_batch, whole_batch_mean
 from facecycle.types import Clip
 
 
@@ -61,12 +63,31 @@ class Stage(nn.Module):
         """How a batch is averaged: over all processes, but for validation, which one process does alone."""
         return whole_batch_mean if self.training else batch_mean
 
-    def forward(self, clips: Clip, noise: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """The objective of a batch, and its named parts."""
-        cycle = self.cycle(clips, noise)
+    def forward(
+        self, clips: Clip, noise: torch.Generator | None = None, views: Clip | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective of a batch, and its named parts; ``views`` are the frames disturbed, for the contrast term."""
+        cycle = self.cycle(clips[:, : self.config.data.cycle_frames], noise)
+        codes = self.encoder()(views.flatten(0, 1)).unflatten(0, views.shape[:2]) if views is not None else None
         with torch.autocast(clips.device.type, enabled=False):  # variances of half precision are no variances
-            objective = self.objective(in_single_precision(cycle))
-        return objective.total, objective.parts
+            cycle = in_single_precision(cycle)
+            objective = self.objective(cycle)
+            if codes is None:
+                return objective.total, objective.parts
+            contrast = self.weight().contrast * self.contrast(cycle, codes.float())
+            return objective.total + contrast, {**objective.parts, "contrast": contrast}
+
+    def weight(self) -> MotionLossConfig | IdentityLossConfig:
+        """The weights of the terms."""
+        return getattr(self.config, f"{self.name}_loss")
+
+    def encoder(self) -> nn.Module:
+        """The encoder that learns."""
+        return getattr(self.networks, f"{self.name}_encoder")
+
+    def contrast(self, cycle: Any, views: Float[Tensor, "b k d"]) -> Tensor:
+        """What the codes are asked for beside the cycle, given those of the disturbed views."""
+        raise NotImplementedError
 
     def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> Any:
         """The stage's cycle over a batch."""
@@ -95,8 +116,12 @@ class MotionStage(Stage):
     def objective(self, cycle: MotionCycle) -> Objective:
         return motion_objective(cycle, self.config.motion_loss, self.perceptual)
 
+    def contrast(self, cycle: MotionCycle, views: Float[Tensor, "b k d"]) -> Tensor:
+        codes = cycle.motion.unflatten(0, (len(views), -1))
+        return frame_contrast(codes, views, self.config.views.temperature)
+
     def check(self, cycle: MotionCycle) -> dict[str, Tensor]:
-        frames = self.config.data.frames_per_clip
+        frames = min(self.config.data.frames_per_clip, self.config.data.cycle_frames)
         other_people = cycle.neutral.roll(frames, 0)
         return {
             "restored_l1": (cycle.restored - cycle.face).abs().mean(),
@@ -119,10 +144,22 @@ class IdentityStage(Stage):
         return self.networks.identity_parts()
 
     def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> IdentityCycle:
-        return identity_cycle(self.networks, clips, self.average())
+        return identity_cycle(self.networks, clips, self.average(), self.config.identity_loss.swap)
 
     def objective(self, cycle: IdentityCycle) -> Objective:
         return identity_objective(cycle, self.config.identity_loss, self.perceptual)
+
+    def contrast(self, cycle: IdentityCycle, views: Float[Tensor, "b k d"]) -> Tensor:
+        codes = torch.cat([cycle.identity.unflatten(0, (len(views), -1)), views], 1)
+        everyone = whole_batch(codes) if self.training else codes
+        clip = torch.arange(len(everyone), device=codes.device).repeat_interleave(codes.shape[1])
+        return clip_contrast(
+            codes.flatten(0, 1),
+            clip[: codes.shape[0] * codes.shape[1]],
+            everyone.flatten(0, 1),
+            clip,
+            self.config.views.temperature,
+        )
 
     def check(self, cycle: IdentityCycle) -> dict[str, Tensor]:
         return {

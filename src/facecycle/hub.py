@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from facecycle.errors import FaceCycleError
 
-DEFAULT = "synthetic"
+DEFAULT = "facecycle-synthetic"
 """The name of the weights that are used when none are named."""
 SHIPPED = Path(__file__).parent / "pretrained"
+SUMS = SHIPPED / "SHA256SUMS"
 SUFFIXES = (".safetensors", ".onnx")
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """Weights that are on this machine."""
+
+    name: str
+    path: Path
+    licence: str
+    """Of the data they were trained on, hence of the weights."""
+    megabytes: float
 
 
 def weight_folders() -> list[Path]:
@@ -20,10 +34,15 @@ def weight_folders() -> list[Path]:
     return [*named, cache, SHIPPED]
 
 
-def list_weights() -> list[str]:
-    """The names that `find_weights` knows on this machine."""
-    files = [file for folder in weight_folders() if folder.is_dir() for file in folder.iterdir()]
-    return sorted({file.stem for file in files if file.suffix in SUFFIXES})
+def list_weights() -> list[WeightsEntry]:
+    """The weights that `find_weights` knows by name on this machine; where a name occurs twice, the one it takes."""
+    found: dict[str, WeightsEntry] = {}
+    for folder in weight_folders():
+        for suffix in SUFFIXES:
+            for path in sorted(folder.glob(f"*{suffix}")):
+                entry = WeightsEntry(path.stem, path, _licence(path), path.stat().st_size / 1e6)
+                found.setdefault(path.stem, entry)
+    return [found[name] for name in sorted(found)]
 
 
 def find_weights(name_or_path: str | Path = DEFAULT, download: bool = False) -> Path:
@@ -46,17 +65,46 @@ def find_weights(name_or_path: str | Path = DEFAULT, download: bool = False) -> 
             for suffix in SUFFIXES:
                 file = folder / (name if name.endswith(suffix) else name + suffix)
                 if file.is_file():
-                    return file
+                    return _checked(file) if folder == SHIPPED else file
             tried.append(f"{folder} (no {name}.safetensors)")
     elif name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(SUFFIXES):
         found = _from_hub(name, download)
         if isinstance(found, Path):
             return found
         tried.append(f"the Hub ({found})")
+    known = ", ".join(entry.name for entry in list_weights()) or "none"
     raise FaceCycleError(
-        f"no weights {name!r}; looked at {'; '.join(tried)}. Known here: {', '.join(list_weights()) or 'none'}. "
+        f"no weights {name!r}; looked at {'; '.join(tried)}. Known here: {known}. "
         "Train some (`facecycle train --data synthetic --run RUN --preset smoke`) and name the run folder"
     )
+
+
+def _checked(file: Path) -> Path:
+    """A shipped file, if it is the one that was shipped.
+
+    Raises:
+        FaceCycleError: its SHA-256 is another one.
+    """
+    sums = {name: total for total, name in map(str.split, SUMS.read_text("utf-8").splitlines())}
+    wanted, found = sums.get(file.name, "none"), hashlib.sha256(file.read_bytes()).hexdigest()
+    if wanted != found:
+        raise FaceCycleError(
+            f"{file}: SHA-256 {found[:12]}..., shipped with {wanted[:12]}...: the file was changed or cut; "
+            "install facecycle again, or name weights of your own by their path"
+        )
+    return file
+
+
+def _licence(path: Path) -> str:
+    if path.suffix != ".safetensors":
+        return "see the model's metadata"
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return (file.metadata() or {}).get("licence", "unknown")
+    except (SafetensorError, OSError) as error:
+        return f"unreadable ({error})"
 
 
 def _from_hub(repository: str, download: bool) -> Path | str:

@@ -1,0 +1,22 @@
+"""``facecycle weights``: which weights are at hand, under which licence."""
+
+from __future__ import annotations
+
+from facecycle.cli import app
+
+
+@app.command()
+def weights() -> None:
+    """List the weights that are on this machine by name, with licence and size."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from facecycle.hub import list_weights, weight_folders
+
+    table = Table("name", "licence", "MB", "file")
+    for entry in list_weights():
+        table.add_row(entry.name, entry.licence, f"{entry.megabytes:.1f}", str(entry.path))
+    if table.row_count:
+        Console().print(table)
+    else:
+        print(f"no weights in {', '.join(map(str, weight_folders()))}; `facecycle train` makes some")

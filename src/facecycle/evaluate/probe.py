@@ -17,7 +17,7 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 RIDGES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 SEED = 0
 
-Rows = Int[np.ndarray, " m"]
+Rows = Int[np.ndarray, " _"]  # any number: parts of a set differ in length
 
 
 @dataclass
@@ -73,14 +73,15 @@ class Scaler:
     deviation: Float[np.ndarray, " d"]
 
     def __call__(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-        return ((x - self.mean) / self.deviation).astype(np.float32)
+        scaled = np.subtract(x, self.mean, dtype=np.float32)  # wide features fill memory: no copy in double precision
+        return np.divide(scaled, self.deviation, out=scaled)
 
 
 def fit_scaler(split: Split, x: Float[np.ndarray, "n d"], rows: Rows) -> Scaler:
     """Standardisation by the statistics of ``rows``."""
     seen = check_finite(x[split.fit_rows(rows)])
-    deviation = seen.std(0, dtype=np.float64)
-    return Scaler(seen.mean(0, dtype=np.float64), np.where(deviation > 1e-8, deviation, np.inf))
+    deviation = seen.std(0)
+    return Scaler(seen.mean(0, dtype=np.float64).astype(np.float32), np.where(deviation > 1e-8, deviation, np.inf))
 
 
 def check_finite(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
@@ -150,7 +151,8 @@ def fit_ridge(
         train, validation = scaler(x[split.train]), scaler(x[split.validation])
         for strength in strengths:
             model = sklearn.Ridge(strength).fit(train, y[split.train])
-            scores[strength] = -float(np.abs(model.predict(validation) - y[split.validation]).mean())
+            guess = model.predict(validation).reshape(len(validation), -1)  # one target comes back flat
+            scores[strength] = -float(np.abs(guess - y[split.validation]).mean())
     best = max(scores, key=lambda strength: scores[strength]) if scores else 100.0
     rows = split.fit_rows(np.concatenate([split.train, split.validation]))
     scaler = fit_scaler(split, x, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.features import FeatureSource, default_cache, open_source
@@ -37,6 +37,7 @@ class Options:
     others: Path | None = None
 
 
+@runtime_checkable
 class Task(Protocol):
     """Measures a source on the data of one benchmark."""
 

@@ -1,0 +1,171 @@
+"""Expression sets: FER-2013, RAF-DB and plain class folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from facecycle.errors import FaceCycleError
+from facecycle.evaluate.datasets.layout import first_existing, picture_files, read_lines, wrong_layout
+from facecycle.evaluate.photos import WHOLE, Photo, photo_of, share
+
+FER_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # 0..6 in the csv
+RAF_CLASSES = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")  # 1..7 in the lists
+PARTS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "publictest"),
+    "test": ("test", "privatetest"),
+}
+# FER-2013 pictures are cut closer than facecycle-v1: the median over 600 training pictures in which YuNet finds the
+# landmarks, in shares of the picture. What lies outside is the border repeated.
+FER_SQUARE = share(0.50, 0.54, 1.22)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pictures with a class each.
+
+    Attributes:
+        labels: indices into ``classes``.
+        parts: "train", "validation" or "test" for each picture; where the set has no validation part, there is none.
+        squares: where faces sit, in words.
+        problems: name -> reason of entries that cannot be used.
+    """
+
+    photos: list[Photo]
+    labels: Int[np.ndarray, " n"]
+    classes: tuple[str, ...]
+    parts: np.ndarray
+    squares: str
+    problems: dict[str, str]
+
+
+def read_fer2013(data: Path) -> Labelled:
+    """FER-2013: the csv (``emotion, pixels, Usage``), or ``train|validation|test/<class>/`` folders.
+
+    Raises:
+        FaceCycleError: neither is there.
+    """
+    file = data if data.is_file() else first_existing(data / name for name in ("fer2013.csv", "icml_face_data.csv"))
+    if file is not None:
+        return _read_fer_csv(file)
+    return _read_parts(data, FER_SQUARE, "a stated square", "fer2013.csv, or train|validation|test/<class>/*.jpg")
+
+
+def _read_fer_csv(file: Path) -> Labelled:
+    photos, labels, parts, problems = [], [], [], {}
+    csv.field_size_limit(1 << 20)
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream, skipinitialspace=True)
+        if not {"emotion", "pixels", "Usage"} <= set(rows.fieldnames or ()):
+            raise FaceCycleError(f"{file}: expected columns emotion, pixels, Usage; found {rows.fieldnames}")
+        for number, row in enumerate(rows):
+            name = f"row {number}"
+            try:
+                label, part = int(row["emotion"]), _part(row["Usage"])
+                values = np.array(row["pixels"].split(), np.uint8)
+                if not 0 <= label < len(FER_CLASSES) or values.size != 48 * 48 or part is None:
+                    raise ValueError(f"emotion {label}, {values.size} pixels, usage {row['Usage']!r}")
+            except (ValueError, OverflowError) as error:
+                problems[name] = f"not a row of FER-2013: {error}"
+                continue
+            photos.append(Photo(name, lambda values=values: _png(values.reshape(48, 48)), FER_SQUARE))
+            labels.append(label)
+            parts.append(part)
+    if not photos:
+        raise FaceCycleError(f"{file}: no usable row; {next(iter(problems.values()), 'it is empty')}")
+    return Labelled(photos, np.array(labels), FER_CLASSES, np.array(parts), "a stated square", problems)
+
+
+def _png(values: np.ndarray) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, "PNG", compress_level=0)
+    return stream.getvalue()
+
+
+def read_rafdb(data: Path) -> Labelled:
+    """RAF-DB: the official ``basic`` folder, or ``DATASET/train|test/<1..7>/`` with ``train_labels.csv``.
+
+    Raises:
+        FaceCycleError: neither is there.
+    """
+    base = first_existing([data / "basic" / "EmoLabel", data / "EmoLabel"])
+    if base is not None:
+        lines = [line.split() for line in read_lines(base / "list_patition_label.txt")]
+        images = base.parent / "Image" / "aligned"
+        entries = [
+            (line[0].partition("_")[0], images / f"{Path(line[0]).stem}_aligned.jpg", line[-1]) for line in lines
+        ]
+        return _raf(data, entries)
+    if (data / "train_labels.csv").is_file():
+        entries = []
+        for part in ("train", "test"):
+            with (data / f"{part}_labels.csv").open(newline="", encoding="utf-8") as stream:
+                for image, label in list(csv.reader(stream))[1:]:
+                    entries.append((part, data / "DATASET" / part / label / image, label))
+        return _raf(data, entries)
+    official = "basic/EmoLabel/list_patition_label.txt with basic/Image/aligned/"
+    raise wrong_layout(data, f"{official}, or train_labels.csv, test_labels.csv and DATASET/")
+
+
+def _raf(data: Path, entries: list[tuple[str, Path, str]]) -> Labelled:
+    photos, labels, parts, problems = [], [], [], {}
+    for part, file, label in entries:
+        name = file.relative_to(data).as_posix()
+        if not file.is_file():
+            problems[name] = "listed, but not there"
+        elif not label.isdigit() or not 1 <= int(label) <= 7 or part not in PARTS:
+            problems[name] = f"label {label!r} of part {part!r}: expected 1 to 7 of train or test"
+        else:
+            photos.append(photo_of(file, data, WHOLE))
+            labels.append(int(label) - 1)
+            parts.append(part)
+    if not photos:
+        raise FaceCycleError(f"{data}: not one of {len(entries)} listed pictures can be used; {_first(problems)}")
+    return Labelled(photos, np.array(labels), RAF_CLASSES, np.array(parts), "whole aligned pictures", problems)
+
+
+def read_folder(data: Path) -> Labelled:
+    """Class folders: ``train|validation|test/<class>/``, or ``<class>/`` alone, of which a random fifth is the test.
+
+    Raises:
+        FaceCycleError: fewer than two classes.
+    """
+    return _read_parts(data, None, "the detector's", "class folders, within train|validation|test/ or alone")
+
+
+def _read_parts(data: Path, square: Callable | None, squares: str, expected: str) -> Labelled:
+    if not data.is_dir():
+        raise wrong_layout(data, expected)
+    folders = {part: path for path in sorted(data.iterdir()) if path.is_dir() and (part := _part(path.name))}
+    named = folders or {"all": data}
+    classes = tuple(sorted({path.name for folder in named.values() for path in folder.iterdir() if path.is_dir()}))
+    photos, labels, parts = [], [], []
+    for part, folder in named.items():
+        for label, name in enumerate(classes):
+            for file in picture_files(folder / name) if (folder / name).is_dir() else []:
+                photos.append(photo_of(file, data, square))
+                labels.append(label)
+                parts.append(part)
+    if len(set(labels)) < 2 or not ({"all"} & set(parts) or {"train", "test"} <= set(parts)):
+        raise wrong_layout(data, expected)
+    return Labelled(photos, np.array(labels), classes, np.array(parts), squares, {})
+
+
+def _part(name: str) -> str | None:
+    return next((part for part, names in PARTS.items() if name.strip().lower() in names), None)
+
+
+def _first(problems: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {reason}" for name, reason in list(problems.items())[:1]) or "the list is empty"
+
+
+READERS = {"fer2013": read_fer2013, "rafdb": read_rafdb, "folder": read_folder}

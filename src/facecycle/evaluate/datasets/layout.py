@@ -1,0 +1,42 @@
+"""What the readers of published layouts share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from facecycle.data.pictures import PICTURE_SUFFIXES
+from facecycle.errors import FaceCycleError
+
+SHOWN = 6  # entries of a folder in an error
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Every picture under a folder, in file order."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def wrong_layout(data: Path, expected: str) -> FaceCycleError:
+    """The error of a set that is laid out otherwise: what was expected, and what is there."""
+    if data.is_dir():
+        names = sorted(path.name + ("/" if path.is_dir() else "") for path in data.iterdir())
+        found = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        return FaceCycleError(f"{data}: expected {expected}; found {found or 'an empty folder'}")
+    return FaceCycleError(f"{data}: expected {expected}; found {'a file' if data.exists() else 'nothing'}")
+
+
+def first_existing(places: Iterable[Path]) -> Path | None:
+    """The first of some places that is there."""
+    return next((place for place in places if place.exists()), None)
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a text file that hold anything.
+
+    Raises:
+        FaceCycleError: it cannot be read.
+    """
+    try:
+        return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise FaceCycleError(f"{file}: cannot be read ({error})") from None

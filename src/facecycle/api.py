@@ -107,6 +107,10 @@ class FaceCycle:
         for codes in (one, other):
             if len(codes) != 1:
                 raise FaceCycleError(f"compare takes two pictures, one of the inputs holds {len(codes)}")
+        return self.compare_codes(one, other, threshold)
+
+    def compare_codes(self, one: Codes, other: Codes, threshold: float | None = None) -> Comparison:
+        """`compare` for codes that are there already, a row each."""
         measured = self.about.trained.get("identity_threshold")
         limit = threshold if threshold is not None else measured if measured is not None else THRESHOLD
         identity = float(cosine(one.identity, other.identity)[0, 0])

@@ -31,6 +31,13 @@ class Codes:
     def __len__(self) -> int:
         return len(self.names)
 
+    def row(self, index: int) -> Codes:
+        """One face's codes, as codes of one face."""
+        at = slice(index, index + 1)
+        return Codes(
+            self.names[at], self.status[at], self.motion[at], self.identity[at], self.boxes[at], self.times[at]
+        )
+
     def save(self, path: Path, about: dict[str, str]) -> None:
         """Write ``.npz``, ``.csv`` or ``.parquet``, by the suffix; see `facecycle.apply.tables`."""
         from facecycle.apply.tables import save_codes

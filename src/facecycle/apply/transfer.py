@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from facecycle.apply import transform
 from facecycle.apply.faces import OK, FaceReader, PictureFace
@@ -38,6 +39,14 @@ class Puppet:
         parts = self.networks.networks
         flow = parts.flow_decoder(parts.motion_encoder(driver)).to_face
         return parts.face_generator(self._neutral.expand(len(driver), -1, -1, -1), self.motion * flow)
+
+    @torch.inference_mode()
+    def picture(self, driver: PictureFace) -> UInt8[np.ndarray, "h w 3"]:
+        """The source in the motion of one driver: a crop, or the source's whole picture where that was kept."""
+        assert driver.crop is not None
+        face = to_uint8(self.move(self.networks.tensor(driver.crop[None])))[0]
+        whole, square = self.source.picture, self.source.square
+        return face if whole is None or square is None else paste(whole, face, square)
 
     def follow(self, drivers: FaceReader, batch_size: int) -> Iterator[Faces]:
         """A row for each of the drivers' faces."""

@@ -1,0 +1,108 @@
+"""The endpoints, one for each verb. Annotations are evaluated here, since FastAPI reads them."""
+
+import io
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from PIL import Image
+
+from facecycle import __version__
+from facecycle.serve.service import Service
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    413: {"description": "more bytes or pixels than are taken"},
+    415: {"description": "no picture"},
+    422: {"description": "no face in the picture, or a parameter out of range"},
+    503: {"description": "too many requests at a time; come again"},
+    504: {"description": "took too long"},
+}
+PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "a PNG"}, **ERRORS}
+
+router = APIRouter()
+
+
+def service_of(request: Request) -> Service:
+    """The application's service."""
+    return request.app.state.service
+
+
+Asked = Annotated[Service, Depends(service_of)]
+Picture = Annotated[UploadFile, File(description="JPEG, PNG, WebP, BMP, TIFF or GIF")]
+Cropped = Annotated[bool, Query(description="the picture is a face crop already")]
+Paste = Annotated[bool, Query(description="answer with the whole picture, the face pasted in")]
+Strength = Annotated[float, Form(ge=0, le=1)]
+
+
+@router.get("/healthz")
+async def healthz(service: Asked) -> dict[str, Any]:
+    """Is the service up, and with which weights?"""
+    about = service.fc.about
+    return {
+        "status": "ok", "version": __version__, "crop": about.crop, "size": about.image_size,
+        "dimensions": about.code_dim, "licence": about.licence, "pending": service.pending,
+    }  # fmt: skip
+
+
+@router.post("/embed", responses=ERRORS)
+async def embed(service: Asked, picture: Picture, cropped: Cropped = False) -> dict[str, Any]:
+    """Motion and identity codes of the main face; its box in picture pixels (x, y, width, height)."""
+
+    async def work() -> dict[str, Any]:
+        codes = await service.codes(await service.face(picture, "picture", cropped))
+        box = None if np.isnan(codes.boxes[0]).any() else codes.boxes[0].tolist()
+        return {"motion": codes.motion[0].tolist(), "identity": codes.identity[0].tolist(), "box": box}
+
+    return await service.answer(work)
+
+
+@router.post("/frontalize", response_class=Response, responses=PNG)
+async def frontalize(service: Asked, picture: Picture, cropped: Cropped = False, paste: Paste = False) -> Response:
+    """The main face without expression and pose, as PNG."""
+
+    async def work() -> Response:
+        return png(await service.frontal(await service.face(picture, "picture", cropped, paste)))
+
+    return await service.answer(work)
+
+
+@router.post("/translate", response_class=Response, responses=PNG)
+async def translate(
+    service: Asked,
+    source: Picture,
+    driver: Picture,
+    identity: Strength = 1.0,
+    motion: Strength = 1.0,
+    cropped: Cropped = False,
+    paste: Paste = False,
+) -> Response:
+    """The source's face with the driver's expression and pose, as PNG."""
+
+    async def work() -> Response:
+        one = await service.face(source, "source", cropped, paste)
+        other = await service.face(driver, "driver", cropped)
+        return png(await service.translated(one, other, identity, motion))
+
+    return await service.answer(work)
+
+
+@router.post("/compare", responses=ERRORS)
+async def compare(service: Asked, a: Picture, b: Picture, cropped: Cropped = False) -> dict[str, Any]:
+    """Cosine similarities of two faces' codes, and whether they are one person's."""
+
+    async def work() -> dict[str, Any]:
+        one, other = [await service.codes(await service.face(x, name, cropped)) for x, name in ((a, "a"), (b, "b"))]
+        found = service.fc.compare_codes(one, other)
+        return {
+            "identity": found.identity, "motion": found.motion, "same_person": found.same_person,
+            "threshold": found.threshold, "calibrated": found.calibrated,
+        }  # fmt: skip
+
+    return await service.answer(work)
+
+
+def png(picture: np.ndarray) -> Response:
+    """A picture as an answer."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG")
+    return Response(stream.getvalue(), media_type="image/png")

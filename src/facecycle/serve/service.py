@@ -1,0 +1,86 @@
+"""What the endpoints share: the networks behind a batcher, and the limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from facecycle.api import FaceCycle
+from facecycle.apply.embed import Codes, encode_rows
+from facecycle.apply.faces import PictureFace
+from facecycle.serve.batcher import Batcher
+from facecycle.serve.faces import BadRequest, FaceFinder
+from facecycle.serve.limits import Limits
+
+
+class Service:
+    """Answers requests within limits.
+
+    Args:
+        fc: trained weights.
+        limits: what a request may cost.
+    """
+
+    def __init__(self, fc: FaceCycle, limits: Limits) -> None:
+        self.fc, self.limits = fc, limits
+        self.finder, self.batcher = FaceFinder(fc, limits.pixels), Batcher(limits.batch, limits.wait)
+        self.pending = 0
+
+    async def answer(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Run one request's work within the limits.
+
+        Raises:
+            BadRequest: 503 too many at a time, 504 too slow, or what the work raises.
+        """
+        if self.pending >= self.limits.pending:
+            raise BadRequest(503, f"{self.pending} requests are waiting already; come again in a moment")
+        self.pending += 1
+        try:
+            return await asyncio.wait_for(work(), self.limits.seconds)
+        except TimeoutError:
+            raise BadRequest(504, f"no answer within {self.limits.seconds:g} s; send smaller pictures") from None
+        finally:
+            self.pending -= 1
+
+    async def face(self, file: Any, name: str, cropped: bool, whole: bool = False) -> PictureFace:
+        """The face of an uploaded picture, found in a thread of its own."""
+        data = await file.read()
+        return await asyncio.to_thread(self.finder.find, data, name, cropped, whole)
+
+    async def codes(self, row: PictureFace) -> Codes:
+        """Its codes, in one batch with those of other requests."""
+
+        def encode(rows: Sequence[PictureFace]) -> list[Codes]:
+            together = encode_rows(self.fc.encoders, list(rows))
+            return [together.row(index) for index in range(len(rows))]
+
+        return await asyncio.wrap_future(self.batcher.submit("embed", encode, row))
+
+    async def frontal(self, row: PictureFace) -> np.ndarray:
+        """Its neutral frontal face, or the whole picture with that pasted in."""
+        from facecycle.apply import transform
+        from facecycle.apply.remake import remake_rows
+
+        networks = self.fc.networks("frontalize")
+        change = partial(transform.frontalize, networks.networks)
+
+        def remake(rows: Sequence[PictureFace]) -> list[np.ndarray]:
+            made = remake_rows(networks, list(rows), change, self.fc.about.image_size)
+            return [face if whole is None else whole for face, whole in zip(made.faces, made.pictures, strict=True)]
+
+        return await asyncio.wrap_future(self.batcher.submit("frontalize", remake, row))
+
+    async def translated(self, source: PictureFace, driver: PictureFace, identity: float, motion: float) -> np.ndarray:
+        """The source's face with the driver's expression and pose; its picture with that face, if it was kept."""
+        from facecycle.apply.transfer import Puppet
+
+        networks = self.fc.networks("translate")
+
+        def move(pairs: Sequence[tuple[PictureFace, PictureFace, float, float]]) -> list[np.ndarray]:
+            return [Puppet(networks, one, who, how).picture(other) for one, other, who, how in pairs]
+
+        return await asyncio.wrap_future(self.batcher.submit("translate", move, (source, driver, identity, motion)))

@@ -1,0 +1,189 @@
+"""The service over real HTTP: the same codes as the library, batches of strangers, limits, fuzz."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+
+from facecycle import FaceCycle
+from facecycle.model.weights import save_weights
+from facecycle.serve.app import build_app
+from facecycle.serve.batcher import Batcher
+from facecycle.serve.limits import Limits
+from tiny import MODEL, SIZE, face_picture, tiny_networks
+
+LIMITS = Limits(bytes=200_000, pixels=100_000, seconds=10, pending=16, wait=0.05)
+
+
+@pytest.fixture(scope="module")
+def fc(tmp_path_factory: pytest.TempPathFactory) -> FaceCycle:
+    run = tmp_path_factory.mktemp("weights")
+    save_weights(tiny_networks(), run / "weights.safetensors", MODEL, "CC0", {"stage": "identity"})
+    return FaceCycle.from_pretrained(run, "cpu")
+
+
+@pytest.fixture(scope="module")
+def server(fc: FaceCycle) -> Iterator[uvicorn.Server]:
+    server = uvicorn.Server(uvicorn.Config(build_app(fc, LIMITS), host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def web(server: uvicorn.Server) -> Iterator[httpx.Client]:
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        yield client
+
+
+def data(picture: Image.Image, kind: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind)
+    return stream.getvalue()
+
+
+def test_health_says_which_weights(web: httpx.Client) -> None:
+    about = web.get("/healthz").json()
+    assert about["status"] == "ok"
+    assert about["licence"] == "CC0"
+    assert about["size"] == SIZE
+
+
+def test_concurrent_requests_share_batches_and_give_the_library_s_codes(
+    fc: FaceCycle, web: httpx.Client, server: uvicorn.Server
+) -> None:
+    pictures = [face_picture(i) for i in range(12)]
+    wanted = fc.embed(pictures, cropped=True)
+    batcher = server.config.app.state.service.batcher
+    before = batcher.batches
+
+    def ask(picture: Image.Image) -> dict:
+        return web.post("/embed", params={"cropped": True}, files={"picture": data(picture)}).json()
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, pictures))
+    np.testing.assert_allclose([a["motion"] for a in answers], wanted.motion, atol=1e-5)
+    np.testing.assert_allclose([a["identity"] for a in answers], wanted.identity, atol=1e-5)
+    assert batcher.batches - before < 12
+
+
+def test_pictures_equal_the_library_s(fc: FaceCycle, web: httpx.Client) -> None:
+    a, b = face_picture(0), face_picture(1, 0.5)
+    front = web.post("/frontalize?cropped=true", files={"picture": data(a)})
+    assert front.headers["content-type"] == "image/png"
+    shown = np.asarray(Image.open(io.BytesIO(front.content)), int)
+    assert np.abs(shown - fc.frontalize(a, cropped=True).faces[0].astype(int)).max() <= 1
+    moved = web.post(
+        "/translate?cropped=true", files={"source": data(a), "driver": data(b)}, data={"identity": 0.5, "motion": 0.7}
+    )
+    shown = np.asarray(Image.open(io.BytesIO(moved.content)), int)
+    wanted = fc.translate(a, b, identity=0.5, motion=0.7, cropped=True).faces[0].astype(int)
+    assert np.abs(shown - wanted).max() <= 1
+
+
+def test_compare_is_the_library_s(fc: FaceCycle, web: httpx.Client) -> None:
+    a, b = face_picture(0), face_picture(1)
+    answer = web.post("/compare?cropped=true", files={"a": data(a), "b": data(b)}).json()
+    wanted = fc.compare(a, b, cropped=True)
+    assert answer["identity"] == pytest.approx(wanted.identity, abs=1e-5)
+    assert answer["same_person"] == wanted.same_person
+    assert answer["calibrated"] is False
+
+
+def chunk(kind: bytes, payload: bytes) -> bytes:
+    return len(payload).to_bytes(4, "big") + kind + payload + zlib.crc32(kind + payload).to_bytes(4, "big")
+
+
+def bomb() -> bytes:
+    """A PNG of 30000 x 30000 pixels in a hundred bytes."""
+    header = (30000).to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        (b"", 415, "empty"),
+        (b"no picture at all", 415, "no picture"),
+        (bomb(), 413, "over the limit"),
+        (b"x" * 300_000, 413, "larger than 200,000 bytes"),
+        (data(face_picture(0))[:200], 415, "picture"),
+        (data(Image.new("RGB", (200, 200), (90, 120, 90))), 422, "no face"),
+    ],
+)
+def test_bad_pictures_are_the_senders_errors(web: httpx.Client, sent: bytes, status: int, said: str) -> None:
+    answer = web.post("/embed", files={"picture": ("a.png", sent)})
+    assert answer.status_code == status
+    assert said in answer.json()["detail"]
+    assert web.get("/healthz").json()["pending"] == 0
+
+
+def test_strengths_out_of_range_are_refused(web: httpx.Client) -> None:
+    files = {"source": data(face_picture(0)), "driver": data(face_picture(1))}
+    assert web.post("/translate?cropped=true", files=files, data={"motion": 1.5}).status_code == 422
+    assert web.post("/translate?cropped=true", files=files, data={"identity": "nan"}).status_code == 422
+
+
+def test_too_many_at_a_time_are_told_to_come_again(web: httpx.Client, server: uvicorn.Server) -> None:
+    service = server.config.app.state.service
+    service.pending = LIMITS.pending
+    try:
+        answer = web.post("/embed?cropped=true", files={"picture": data(face_picture(0))})
+    finally:
+        service.pending = 0
+    assert answer.status_code == 503
+    assert "come again" in answer.json()["detail"]
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(web: httpx.Client) -> None:
+    page = web.get("/docs").text
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_a_failing_job_does_not_end_the_batcher() -> None:
+    def fail(items):
+        raise ValueError("broken")
+
+    batcher = Batcher(wait=0)
+    with pytest.raises(ValueError, match="broken"):
+        batcher.submit("bad", fail, 1).result(10)
+    assert batcher.submit("good", lambda items: [2 * item for item in items], 3).result(10) == 6
+    batcher.close()
+
+
+def test_fuzzed_requests_never_crash_the_service(web: httpx.Client, tmp_path: Path) -> None:
+    """Everything that the published schema allows, and much that it does not: no 5xx, every answer as documented."""
+    import schemathesis
+    from hypothesis import HealthCheck, Phase, given, settings
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+    schema = schemathesis.openapi.from_dict(web.get("/openapi.json").json())
+    schema.config.base_url = str(web.base_url)
+    for operation in schema.get_all_operations():
+        endpoint = operation.ok()
+
+        @given(case=endpoint.as_strategy())
+        @settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+        def attack(case) -> None:
+            answer = case.call()
+            assert answer.status_code < 500
+            case.validate_response(answer, excluded_checks=[positive_data_acceptance])  # most bytes are no picture
+
+        attack()

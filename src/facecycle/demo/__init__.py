@@ -1,0 +1,32 @@
+"""``facecycle demo``: a local page to play with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from facecycle.errors import FaceCycleError
+
+if TYPE_CHECKING:
+    from facecycle.api import FaceCycle
+
+
+def demo(fc: FaceCycle, host: str = "127.0.0.1", port: int | None = None, open_browser: bool = False) -> None:
+    """Show the page until it is stopped.
+
+    Args:
+        fc: trained weights.
+        host: address to listen at; the default is this machine alone.
+        port: to listen at; None takes a free one from 7860 on.
+        open_browser: open the page in the browser.
+
+    Raises:
+        FaceCycleError: gradio is missing, or the port is taken.
+    """
+    try:
+        from facecycle.demo.page import launch
+    except ImportError as error:
+        raise FaceCycleError(f"the page needs {error.name}: pip install 'facecycle[demo]'") from None
+    try:
+        launch(fc, host, port, open_browser)
+    except OSError as error:
+        raise FaceCycleError(f"port {port}: {error}; name a free one with --port") from None

@@ -1,0 +1,124 @@
+"""The page itself. Gradio takes seconds to import, so nothing else imports this file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import gradio as gr
+from gradio import themes
+
+from facecycle.api import FaceCycle
+from facecycle.demo import verbs
+from facecycle.errors import FaceCycleError
+
+MOST_BYTES = "10mb"
+WAITING = 16  # visitors at a time; more are told that the page is busy
+SOURCES = ["upload", "webcam", "clipboard"]
+# Fonts of the visitor's own machine: gradio's usual ones come from elsewhere.
+THEME = themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+NOTE = (
+    "Pictures stay on this machine and are not kept. Not for identifying or tracking people without their consent, "
+    "nor for judging anybody by their face, nor for deceiving."
+)
+
+
+def build_page(fc: FaceCycle, examples: list[str]) -> gr.Blocks:
+    """The page.
+
+    Args:
+        fc: trained weights.
+        examples: pictures to try.
+    """
+    with gr.Blocks(title="FaceCycle", analytics_enabled=False) as page:
+        gr.Markdown(f"# FaceCycle\n{NOTE}\n\nWeights: {Path(fc.about.source).name}, licence {fc.about.licence}")
+        with gr.Tab("Undo"):
+            _undo_tab(fc, examples)
+        with gr.Tab("Transfer"):
+            _transfer_tab(fc, examples)
+        with gr.Tab("Compare"):
+            _compare_tab(fc, examples)
+    page.queue(max_size=WAITING, default_concurrency_limit=1)
+    return page
+
+
+def _undo_tab(fc: FaceCycle, examples: list[str]) -> None:
+    with gr.Row():
+        picture = _picture("Picture", "undo-picture")
+        steps = gr.Gallery(label="Undone step by step", columns=2, object_fit="contain", elem_id="undo-result")
+    gr.Examples([[file] for file in examples], [picture], label="Synthetic people")
+    picture.change(_told(lambda path: verbs.undo(fc, path) if path else []), picture, steps, api_visibility="private")
+
+
+def _transfer_tab(fc: FaceCycle, examples: list[str]) -> None:
+    with gr.Row():
+        source, driver = _picture("Who", "transfer-source"), _picture("Expression and pose of", "transfer-driver")
+        result = gr.Image(label="Result", elem_id="transfer-result", interactive=False, format="png")
+    identity = gr.Slider(0, 1, 1, step=0.05, label="How much of the person", elem_id="transfer-identity")
+    motion = gr.Slider(0, 1, 1, step=0.05, label="How much of the motion", elem_id="transfer-motion")
+    pairs = [list(pair) for pair in pairwise(examples)]
+    gr.Examples(pairs, [source, driver], label="Synthetic people")
+
+    def run(a: str | None, b: str | None, who: float, how: float) -> Any:
+        return verbs.transfer(fc, a, b, who, how) if a and b else None
+
+    asked: list[Any] = [source, driver, identity, motion]
+    for part in (source, driver):
+        part.change(_told(run), asked, result, api_visibility="private")
+    for slider in (identity, motion):
+        slider.release(_told(run), asked, result, api_visibility="private")
+
+
+def _compare_tab(fc: FaceCycle, examples: list[str]) -> None:
+    with gr.Row():
+        a, b = _picture("One", "compare-a"), _picture("Other", "compare-b")
+    verdict = gr.Markdown(elem_id="compare-result")
+    gr.Examples([[examples[0], file] for file in examples[:2]] if examples else [[]], [a, b], label="Synthetic people")
+
+    def run(one: str | None, other: str | None) -> str:
+        return verbs.compare(fc, one, other) if one and other else ""
+
+    for part in (a, b):
+        part.change(_told(run), [a, b], verdict, api_visibility="private")
+
+
+def _picture(label: str, name: str) -> gr.Image:
+    return gr.Image(label=label, type="filepath", sources=SOURCES, elem_id=name, height=300)  # type: ignore[arg-type]
+
+
+def _told(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The verb, with its errors as messages on the page."""
+
+    def run(*arguments: Any) -> Any:
+        try:
+            return verb(*arguments)
+        except FaceCycleError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return run
+
+
+def launch(fc: FaceCycle, host: str, port: int | None, open_browser: bool) -> None:
+    """Serve the page until it is stopped."""
+    with tempfile.TemporaryDirectory(prefix="facecycle-demo-") as folder:
+        page = build_page(fc, verbs.draw_examples(Path(folder)))
+        address = start(page, host, port, [folder], open_browser)
+        print(f"facecycle demo at {address} (Ctrl-C stops it)", flush=True)
+        page.block_thread()
+
+
+def start(page: gr.Blocks, host: str, port: int | None, folders: list[str], open_browser: bool = False) -> str:
+    """Serve the page from threads of its own; returns its address."""
+    _, address, _ = page.launch(
+        server_name=host, server_port=port, inbrowser=open_browser, share=False, max_file_size=MOST_BYTES,
+        allowed_paths=folders, theme=THEME, quiet=True, ssr_mode=False, footer_links=[], enable_monitoring=False,
+        prevent_thread_lock=True,
+    )  # fmt: skip
+    return address

@@ -1,0 +1,96 @@
+"""What the page does with a picture: each verb, from a file to pictures for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from facecycle.api import FaceCycle
+from facecycle.data.pictures import FORMATS
+from facecycle.errors import FaceCycleError
+
+SHOWN = 256  # pixels of a face on the page
+MOST_PIXELS = 25_000_000
+Titled = tuple[Image.Image, str]
+
+
+def check_picture(path: str | None, name: str = "picture") -> Path:
+    """A picture that the page may open, its size known before any pixel is decoded.
+
+    Raises:
+        FaceCycleError: none given, no picture, or too large.
+    """
+    if path is None:
+        raise FaceCycleError(f"{name}: drop one first")
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+    except Exception:  # Pillow's readers raise a dozen kinds on damage
+        raise FaceCycleError(f"{name}: no picture that can be read; use JPEG, PNG or WebP") from None
+    if width * height > MOST_PIXELS:
+        raise FaceCycleError(f"{name}: {width}x{height}, over the limit of {MOST_PIXELS:,} pixels")
+    return Path(path)
+
+
+def undo(fc: FaceCycle, path: str | None) -> list[Titled]:
+    """The face, and what is left of it step by step."""
+    import torch
+
+    from facecycle.apply import transform
+    from facecycle.apply.remake import one_crop
+    from facecycle.draw import flow_to_color, to_uint8
+
+    row = one_crop(fc.read(check_picture(path)))
+    networks = fc.networks("undo")
+    assert row.crop is not None
+    with torch.inference_mode():
+        face = networks.tensor(row.crop[None])
+        parts = networks.networks
+        made = {
+            "face": face,
+            "without expression": transform.deexpress(parts, face),
+            "neutral, frontal": transform.frontalize(parts, face),
+            "mean face": transform.mean_face(parts, face),
+        }
+        flow = transform.flows(parts, face).to_neutral
+    pictures = {name: to_uint8(picture)[0] for name, picture in made.items()} | {"flow": flow_to_color(flow)[0]}
+    return [(enlarge(picture), name) for name, picture in pictures.items()]
+
+
+def transfer(fc: FaceCycle, source: str | None, driver: str | None, identity: float, motion: float) -> Image.Image:
+    """The source's face with the driver's expression and pose."""
+    one, other = check_picture(source, "source"), check_picture(driver, "driver")
+    return enlarge(fc.translate(one, other, identity=identity, motion=motion).faces[0])
+
+
+def compare(fc: FaceCycle, a: str | None, b: str | None) -> str:
+    """How alike two faces are, in words."""
+    found = fc.compare(check_picture(a, "first"), check_picture(b, "second"))
+    verdict = "the same person" if found.same_person else "different people"
+    note = "" if found.calibrated else " (a guess: the threshold was not measured for these weights)"
+    return (
+        f"**Identity {found.identity:.3f}**, motion {found.motion:.3f}. "
+        f"At or above {found.threshold:.3f} counts as one person: {verdict}{note}."
+    )
+
+
+def enlarge(picture: np.ndarray) -> Image.Image:
+    """A face at a size that people can see."""
+    return Image.fromarray(picture).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)
+
+
+def draw_examples(folder: Path, people: int = 4, size: int = 224) -> list[str]:
+    """Pictures of synthetic held-out people, one each, turned and with an expression."""
+    from facecycle.synthetic.stream import SyntheticFaces
+
+    stream = SyntheticFaces(
+        people, clips_per_person=1, frames_per_item=4, size=size, margin=1.0, split="held-out", seed=5
+    )
+    files = []
+    for person in range(people):
+        file, frame = folder / f"synthetic-{person}.png", stream[0, person][person % 4]
+        Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0))).save(file)
+        files.append(str(file))
+    return files

@@ -1,0 +1,138 @@
+"""The page in a real headless Chromium: upload, sliders, results, messages, a narrow window, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+
+from facecycle import FaceCycleError
+from facecycle.demo import verbs
+from facecycle.model.weights import save_weights
+from tiny import MODEL, QUIET, tiny_networks
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WAIT = 30_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return verbs.draw_examples(tmp_path_factory.mktemp("examples"), people=2)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The command itself, in a process of its own."""
+    run = tmp_path_factory.mktemp("weights")
+    save_weights(tiny_networks(), run / "weights.safetensors", MODEL, "CC0", {"stage": "identity"})
+    command = [str(Path(sys.executable).with_name("facecycle")), "demo", "--weights", str(run), "--device", "cpu"]
+    with subprocess.Popen(command, env=QUIET, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        yield re.search(r"http://127\.0\.0\.1:\d+", line)[0]  # type: ignore[index]
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser: Any, address: str) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address, wait_until="networkidle")
+    yield page
+    page.close()
+    elsewhere = {urlparse(url).hostname for url in asked if url.startswith("http")} - {"127.0.0.1"}
+    assert not elsewhere
+
+
+def drop(tab: Any, place: str, file: str) -> None:
+    tab.locator(f"#{place} input[type=file]").set_input_files(file)
+
+
+def test_a_dropped_picture_is_undone_step_by_step(tab: Any, examples: list[str]) -> None:
+    drop(tab, "undo-picture", examples[0])
+    tab.wait_for_selector("#undo-result img", timeout=WAIT)
+    tab.wait_for_function("document.querySelectorAll('#undo-result img').length >= 5", timeout=WAIT)
+    text = tab.inner_text("#undo-result")
+    for title in ("face", "without expression", "neutral, frontal", "mean face", "flow"):
+        assert title in text
+
+
+def test_sliders_change_the_result(tab: Any, examples: list[str]) -> None:
+    tab.get_by_role("tab", name="Transfer").click()
+    drop(tab, "transfer-source", examples[0])
+    drop(tab, "transfer-driver", examples[1])
+    tab.wait_for_selector("#transfer-result img", timeout=WAIT)
+    first = tab.get_attribute("#transfer-result img", "src")
+    slider = tab.locator("#transfer-identity input[type=range]")
+    box = slider.bounding_box()
+    tab.mouse.click(box["x"] + 4, box["y"] + box["height"] / 2)
+    tab.wait_for_function(
+        "first => document.querySelector('#transfer-result img')?.getAttribute('src') !== first",
+        arg=first,
+        timeout=WAIT,
+    )
+
+
+def test_two_pictures_are_compared(tab: Any, examples: list[str]) -> None:
+    tab.get_by_role("tab", name="Compare").click()
+    drop(tab, "compare-a", examples[0])
+    drop(tab, "compare-b", examples[0])
+    tab.wait_for_function("document.querySelector('#compare-result')?.innerText.includes('Identity')", timeout=WAIT)
+    assert "1.000" in tab.inner_text("#compare-result")
+
+
+def test_a_bad_file_gives_a_message(tab: Any, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture at all")
+    drop(tab, "undo-picture", str(bad))
+    tab.wait_for_selector("[data-testid=toast-body], .toast-body, .error", timeout=WAIT)
+
+
+def test_a_picture_without_a_face_says_so(tab: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (300, 300), (90, 140, 90)).save(tmp_path / "meadow.png")
+    drop(tab, "undo-picture", str(tmp_path / "meadow.png"))
+    tab.wait_for_selector("text=no face", timeout=WAIT)
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(browser: Any, address: str, examples: list[str]) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(address, wait_until="networkidle")
+    drop(page, "undo-picture", examples[0])
+    page.wait_for_selector("#undo-result img", timeout=WAIT)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
+def test_pictures_are_bounded_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (300, 300)).save(tmp_path / "large.png")
+    monkeypatch.setattr(verbs, "MOST_PIXELS", 10_000)
+    with pytest.raises(FaceCycleError, match="300x300, over the limit"):
+        verbs.check_picture(str(tmp_path / "large.png"))
+    with pytest.raises(FaceCycleError, match="drop one first"):
+        verbs.check_picture(None)

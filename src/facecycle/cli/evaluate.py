@@ -14,7 +14,7 @@ from facecycle.cli import app
 def evaluate(
     weights: Annotated[str, typer.Option(help="A run folder, a .safetensors or .onnx file, a name, or a baseline.")],
     task: Annotated[str, typer.Option(help="The benchmark, such as fer2013, aflw2000, lfw; see docs/evaluation.md.")],
-    data: Annotated[Path, typer.Option(help="Where the benchmark's files are.")],
+    data: Annotated[Path | None, typer.Option(help="Where the benchmark's files are.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, row.md and figures.")] = None,
     layer: Annotated[
         str | None, typer.Option(help="Another layer than the task's code, such as motion.level4.")

@@ -120,7 +120,7 @@ def fit_logistic(
     Raises:
         FaceCycleError: fewer than two classes in train, or features that are not finite.
     """
-    sklearn = _sklearn("linear_model")
+    sklearn = sklearn_part("linear_model")
     _need_classes(y[split.train])
     scaler = fit_scaler(split, x, split.train)
     train, validation = scaler(x[split.fit_rows(split.train)]), scaler(x[split.fit_rows(split.validation)])
@@ -130,7 +130,7 @@ def fit_logistic(
     for c in choices:  # from strong to weak, each beginning where the last one ended
         model.set_params(C=c)
         with warnings.catch_warnings():  # 300 steps are enough for a choice; weak ones may not have settled
-            warnings.simplefilter("ignore", category=_sklearn("exceptions").ConvergenceWarning)
+            warnings.simplefilter("ignore", category=sklearn_part("exceptions").ConvergenceWarning)
             model.fit(train, y[split.train])
         scores[c] = float((model.predict(validation) == y[split.validation]).mean()) if len(validation) else 0.0
         if scores[c] > best[0]:
@@ -143,7 +143,7 @@ def fit_ridge(
     split: Split, x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n k"], strengths: Sequence[float] = RIDGES
 ) -> Probe:
     """Ridge regression; strength chosen by mean absolute error on validation, then fitted on train and validation."""
-    sklearn = _sklearn("linear_model")
+    sklearn = sklearn_part("linear_model")
     check_finite(y[split.train])
     scores = {}
     if len(split.validation):
@@ -164,19 +164,19 @@ def fit_mlp(split: Split, x: Float[np.ndarray, "n d"], y: np.ndarray, hidden: in
 
     Training stops when a held-out tenth of the train rows no longer gains.
     """
-    sklearn = _sklearn("neural_network")
+    sklearn = sklearn_part("neural_network")
     scaler = fit_scaler(split, x, split.train)
     options = {"hidden_layer_sizes": (hidden,), "early_stopping": True, "random_state": seed, "max_iter": 200}
     if np.issubdtype(y.dtype, np.integer):
         _need_classes(y[split.train])
         model = sklearn.MLPClassifier(**options)
     else:
-        compose, preprocessing = _sklearn("compose"), _sklearn("preprocessing")
+        compose, preprocessing = sklearn_part("compose"), sklearn_part("preprocessing")
         model = compose.TransformedTargetRegressor(
             sklearn.MLPRegressor(**options), transformer=preprocessing.StandardScaler()
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=_sklearn("exceptions").ConvergenceWarning)
+        warnings.simplefilter("ignore", category=sklearn_part("exceptions").ConvergenceWarning)
         model.fit(scaler(x[split.fit_rows(split.train)]), y[split.train])
     return Probe(scaler, model, float(hidden), {})
 
@@ -221,7 +221,7 @@ def _need_classes(y: Int[np.ndarray, " n"]) -> None:
         raise FaceCycleError(f"the train rows hold one class only ({classes.tolist()}): nothing to tell apart")
 
 
-def _sklearn(part: str) -> Any:
+def sklearn_part(part: str) -> Any:
     try:
         import importlib
 

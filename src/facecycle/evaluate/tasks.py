@@ -41,15 +41,19 @@ class Options:
 class Task(Protocol):
     """Measures a source on the data of one benchmark."""
 
-    def __call__(self, source: FeatureSource, data: Path, options: Options) -> Report: ...
+    def __call__(self, source: FeatureSource, data: Path | None, options: Options) -> Report: ...
 
 
 # Name -> module and function, loaded when asked for.
 TASKS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("fer2013", "rafdb", "folder"), ("facecycle.evaluate.expression", "measure")),
     **dict.fromkeys(("aflw2000", "300wlp", "pointing04", "synthetic"), ("facecycle.evaluate.pose", "measure")),
+    "disentanglement": ("facecycle.evaluate.disentanglement", "measure"),
     **dict.fromkeys(("lfw", "cfp-ff", "cfp-fp", "cplfw", "pairs"), ("facecycle.evaluate.verification", "measure")),
 }
+
+
+DRAWN = ("disentanglement",)  # tasks whose faces are drawn by the package itself
 
 
 def get_task(name: str) -> Task:
@@ -64,7 +68,9 @@ def get_task(name: str) -> Task:
     return getattr(importlib.import_module(module), function)
 
 
-def evaluate(weights: str, task: str, data: Path, out: Path | None = None, options: Options | None = None) -> Report:
+def evaluate(
+    weights: str, task: str, data: Path | None = None, out: Path | None = None, options: Options | None = None
+) -> Report:
     """Measure ``weights`` on one benchmark; see `facecycle.evaluate.features.open_source` for what they may be.
 
     Raises:
@@ -74,7 +80,9 @@ def evaluate(weights: str, task: str, data: Path, out: Path | None = None, optio
 
     options = replace(options or Options(cache=default_cache()), task=task)
     measure = get_task(task)
-    if not data.exists():
+    if data is None and task not in DRAWN:
+        raise FaceCycleError(f"--task {task}: name the set's folder with --data")
+    if data is not None and not data.exists():
         raise FaceCycleError(f"{data}: no such file or folder; name the set's folder with --data")
     source = open_source(weights, options.others, options.cache)
     report = measure(source, data, options)

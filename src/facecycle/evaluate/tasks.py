@@ -48,12 +48,12 @@ class Task(Protocol):
 TASKS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("fer2013", "rafdb", "folder"), ("facecycle.evaluate.expression", "measure")),
     **dict.fromkeys(("aflw2000", "300wlp", "pointing04", "synthetic"), ("facecycle.evaluate.pose", "measure")),
-    "disentanglement": ("facecycle.evaluate.disentanglement", "measure"),
+    **{name: (f"facecycle.evaluate.{name}", "measure") for name in ("disentanglement", "generation")},
     **dict.fromkeys(("lfw", "cfp-ff", "cfp-fp", "cplfw", "pairs"), ("facecycle.evaluate.verification", "measure")),
 }
 
 
-DRAWN = ("disentanglement",)  # tasks whose faces are drawn by the package itself
+DRAWN = ("disentanglement", "generation")  # tasks whose faces are drawn by the package itself
 
 
 def get_task(name: str) -> Task:

@@ -1,0 +1,214 @@
+"""Generation against synthetic ground truth: what the networks make of a face beside what it should have become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from facecycle.apply import transform
+from facecycle.draw import flow_to_color, sheet, to_uint8
+from facecycle.errors import FaceCycleError
+from facecycle.evaluate.features import CodeSource, FeatureSource
+from facecycle.evaluate.judges import PoseJudge, Recogniser, find_sface
+from facecycle.evaluate.probe import bootstrap
+from facecycle.evaluate.rendered import Rendered, render
+from facecycle.evaluate.report import Report
+from facecycle.evaluate.tasks import Options
+from facecycle.losses.terms import SSIM
+from facecycle.model.networks import Networks
+from facecycle.model.warp import cycle_error
+
+PEOPLE, FRAMES = 30, 4
+Pictures = UInt8[np.ndarray, "n s s 3"]
+PerRow = dict[str, Float[np.ndarray, " n"]]
+
+
+def measure(source: FeatureSource, data: Path | None, options: Options, people: int = PEOPLE) -> Report:
+    """Frontalization, de-expression, reenactment and flow, each beside the untouched input.
+
+    Raises:
+        FaceCycleError: the source has no generator.
+    """
+    if not isinstance(source, CodeSource):
+        raise FaceCycleError(f"{source.name}: makes no pictures; give a run folder or a .safetensors file")
+    truth = render(people, FRAMES, source.size, options.seed)
+    made = make(source.networks, truth)
+    rows: PerRow = {}
+    for name, target, copied in (
+        ("frontal", truth.frontal, truth.face),
+        ("neutral", truth.neutral, truth.face),
+        ("reenacted", truth.moved, truth.face),
+        ("self-reenacted", truth.face, np.roll(truth.face.reshape(-1, FRAMES, *truth.face.shape[1:]), 1, 1)),
+    ):
+        copied = copied.reshape(target.shape)
+        rows |= compare_pictures(made[name], target, name) | compare_pictures(copied, target, f"{name}, input copied")
+    rows |= flow_errors(source.networks, truth)
+    rows |= pose_errors(PoseJudge(size=source.size), made["frontal"], truth)
+    notes = ["LPIPS was not measured: its weights are not part of this package"]
+    rows |= identity_rows(source, made["frontal"], truth, notes)
+    rows |= agreement(made, truth)
+    numbers, intervals = summarise(rows, truth.person, options.seed)
+    return Report(
+        "generation",
+        source.name,
+        "motion and identity",
+        source.features(tensor(truth.face[:1]), "motion").shape[1],
+        numbers,
+        intervals,
+        ("frontal L1", "frontal, input copied L1", "residual yaw", "net gain", "flow error px", "flow cycle px"),
+        _protocol(truth),
+        source.crop,
+        "synthetic held-out people",
+        {"weights": source.checksum},
+        {"people and bootstrap": options.seed},
+        warnings=notes,
+        figures={"made.png": lambda axes: _show(axes, made, truth)},
+    )
+
+
+@torch.inference_mode()
+def make(networks: Networks, truth: Rendered) -> dict[str, Pictures]:
+    """Everything the networks make of the faces."""
+    face = tensor(truth.face)
+    other_frame = face.unflatten(0, (-1, FRAMES)).roll(1, 1).flatten(0, 1)
+    made: dict[str, Callable[[], Tensor]] = {
+        "frontal": lambda: transform.frontalize(networks, face),
+        "neutral": lambda: transform.deexpress(networks, face),
+        "reenacted": lambda: transform.translate(networks, face, face[truth.driver]),
+        "self-reenacted": lambda: transform.translate(networks, other_frame, face),
+        "mean face": lambda: transform.mean_face(networks, face),
+    }
+    return {name: to_uint8(draw()) for name, draw in made.items()}
+
+
+def tensor(pictures: Pictures) -> Float[Tensor, "n 3 s s"]:
+    """0..255 -> [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+
+
+def compare_pictures(made: Pictures, true: Pictures, name: str) -> PerRow:
+    """L1 and mean squared error on [0, 1], PSNR in dB, SSIM; one value for each picture."""
+    x, y = tensor(made), tensor(true)
+    error = ((x - y) ** 2).mean((1, 2, 3)).clamp(min=1e-8)
+    ssim = [float(SSIM(b[None])(a[None])) for a, b in zip(x, y, strict=True)]
+    return {
+        f"{name} L1": (x - y).abs().mean((1, 2, 3)).double().numpy(),
+        f"{name} PSNR": (-10 * error.log10()).double().numpy(),
+        f"{name} SSIM": np.array(ssim),
+    }
+
+
+@torch.inference_mode()
+def flow_errors(networks: Networks, truth: Rendered) -> PerRow:
+    """In pixels: of the flow from the true one where the point is visible; of no flow at all; there and back."""
+    flow = transform.flows(networks, tensor(truth.face))
+    half = truth.face.shape[1] / 2
+    seen = np.maximum(truth.visible.sum((1, 2)), 1)
+
+    def mean_error(field: np.ndarray) -> Float[np.ndarray, " n"]:
+        return (np.linalg.norm((field - truth.flow) * half, axis=1) * truth.visible).sum((1, 2)) / seen
+
+    found = flow.to_neutral.float().numpy()
+    return {
+        "flow error px": mean_error(found),
+        "flow error px, no flow": mean_error(np.zeros_like(found)),
+        "flow cycle px": cycle_error(flow.to_neutral, flow.to_face).double().numpy(),
+    }
+
+
+def pose_errors(judge: PoseJudge, frontal: Pictures, truth: Rendered) -> PerRow:
+    """|degrees| that the judge still sees: in the frontalized face, in the true frontal one (its own error), before."""
+    shown = {"residual": frontal, "judge's own": truth.frontal, "before:": truth.face}
+    angles = {name: np.abs(judge(pictures)) for name, pictures in shown.items()}
+    return {
+        f"{name} {axis}": value[:, k]
+        for name, value in angles.items()
+        for k, axis in enumerate(("yaw", "pitch", "roll"))
+    }
+
+
+def identity_rows(source: CodeSource, frontal: Pictures, truth: Rendered, notes: list[str]) -> PerRow:
+    """Similarity of the frontalized and of the untouched face to the true frontal one; net gain: the difference."""
+    own = {name: source.features(tensor(x), "identity") for name, x in (("made", frontal), ("face", truth.face))}
+    wanted = source.features(tensor(truth.frontal), "identity")
+    rows = {
+        "similarity by own code": _cosine(own["made"], wanted),
+        "similarity by own code, input copied": _cosine(own["face"], wanted),
+    }
+    file = find_sface()
+    if file is None:
+        notes.append("no independent recogniser: pip install 'facecycle[faces]' brings SFace's file")
+        return rows
+    judge, count = Recogniser(file), len(frontal)
+    found = np.full((3, count, 128), np.nan)
+    for k in range(count):
+        aligned = {0: (frontal[k], truth.frontal[k]), 1: (truth.face[k], None), 2: (truth.frontal[k], None)}
+        for part, (picture, by) in aligned.items():
+            code = judge.code(picture, by)
+            found[part, k] = np.nan if code is None else code
+    rows["similarity by SFace"] = (found[0] * found[2]).sum(1)
+    rows["similarity by SFace, input copied"] = (found[1] * found[2]).sum(1)
+    rows["net gain"] = rows["similarity by SFace"] - rows["similarity by SFace, input copied"]
+    codes = found[0].reshape(-1, FRAMES, 128)
+    pairs = (codes * np.roll(codes, 1, 1)).sum(2).ravel()
+    rows["neutrals of a clip agree, SFace"] = pairs
+    return rows
+
+
+def agreement(made: dict[str, Pictures], truth: Rendered) -> PerRow:
+    """How far neutral faces of one clip, and mean faces of all people, lie apart (L1)."""
+    frontal, mean = (made[name].astype(float) / 255 for name in ("frontal", "mean face"))
+    clips = frontal.reshape(-1, FRAMES, *frontal.shape[1:])
+    return {
+        "frontal faces of a clip apart, L1": np.abs(clips - np.roll(clips, 1, 1)).mean((2, 3, 4)).ravel(),
+        "frontal faces of two people apart, L1": np.abs(frontal - frontal[truth.driver]).mean((1, 2, 3)),
+        "mean faces of two people apart, L1": np.abs(mean - mean[truth.driver]).mean((1, 2, 3)),
+    }
+
+
+def summarise(rows: PerRow, person: np.ndarray, seed: int) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Means over faces, intervals over people; faces for which a judge found nothing are left out and counted."""
+    numbers: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    for name, values in rows.items():
+        there = np.flatnonzero(np.isfinite(values))
+        if not len(there):
+            continue
+        numbers[name] = float(values[there].mean())
+        intervals[name] = bootstrap(lambda i, v=values[there]: float(v[i].mean()), person[there], 500, seed)
+        if len(there) < len(values):
+            numbers[f"{name}: faces"] = float(len(there))
+    return numbers, intervals
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> Float[np.ndarray, " n"]:
+    return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
+
+
+def _protocol(truth: Rendered) -> list[str]:
+    return [
+        f"{truth.person.max() + 1} held-out synthetic people, {FRAMES} frames each; truths are clean renders",
+        "'input copied': the untouched face in the place of the made one",
+        "residual yaw, pitch, roll: ridge on HOG, fitted on synthetic training people; 'judge's own' is what it sees "
+        "in true frontal faces",
+        "SFace aligns a made face by the landmarks that YuNet finds in the true one; net gain: similarity to the true "
+        "frontal face, made less untouched",
+        "interval: bootstrap over people",
+    ]
+
+
+def _show(axes, made: dict[str, Pictures], truth: Rendered) -> None:
+    rows = slice(0, 8 * FRAMES, FRAMES)
+    columns = {
+        "face": truth.face, "made frontal": made["frontal"], "true frontal": truth.frontal,
+        "made neutral": made["neutral"], "true neutral": truth.neutral, "driver": truth.face[truth.driver],
+        "made moved": made["reenacted"], "true moved": truth.moved,
+        "true flow": flow_to_color(torch.from_numpy(truth.flow)),
+    }  # fmt: skip
+    axes.imshow(np.asarray(sheet({name: pictures[rows] for name, pictures in columns.items()})))
+    axes.axis("off")

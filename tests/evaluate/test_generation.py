@@ -1,0 +1,108 @@
+"""Generation: the truth itself has no error, the truths belong together, judges see what is there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from facecycle.errors import FaceCycleError
+from facecycle.evaluate import generation
+from facecycle.evaluate.baselines import open_baseline
+from facecycle.evaluate.features import CodeSource
+from facecycle.evaluate.generation import FRAMES, compare_pictures, flow_errors, measure, summarise, tensor
+from facecycle.evaluate.judges import PoseJudge, Recogniser, find_sface
+from facecycle.evaluate.rendered import Rendered, render
+from facecycle.evaluate.tasks import Options
+from facecycle.model.flow import FlowPair
+from facecycle.model.warp import warp
+from tiny import tiny_networks
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def truth() -> Rendered:
+    return render(3, FRAMES, SIZE, seed=1)
+
+
+def test_truths_belong_together(truth: Rendered) -> None:
+    frontal = truth.frontal.reshape(3, FRAMES, SIZE, SIZE, 3).astype(float)
+    within = np.abs(frontal[:, 0] - frontal[:, 1]).mean()
+    between = np.abs(frontal[0] - frontal[1]).mean()
+    assert within < 0.5 * between  # only the camera sways within a clip
+    assert (truth.person[truth.driver] != truth.person).all()
+    assert truth.visible.mean() > 0.2
+
+
+def test_the_true_flow_takes_the_face_to_its_frontal_render(truth: Rendered) -> None:
+    moved = warp(tensor(truth.face), torch.from_numpy(truth.flow))
+    seen = torch.from_numpy(truth.visible)[:, None]
+    error = ((moved - tensor(truth.frontal)).abs() * seen).sum() / (3 * seen.sum())
+    still = ((tensor(truth.face) - tensor(truth.frontal)).abs() * seen).sum() / (3 * seen.sum())
+    assert error < 0.75 * still  # not 0: noise, shading that turns with the head, half-seen pixels
+
+
+def test_a_perfect_generator_has_no_error(truth: Rendered) -> None:
+    rows = compare_pictures(truth.frontal, truth.frontal, "frontal")
+    assert rows["frontal L1"].max() == 0
+    assert rows["frontal SSIM"].min() == pytest.approx(1, abs=1e-4)
+    assert rows["frontal PSNR"].min() > 70
+    worse = compare_pictures(truth.face, truth.frontal, "frontal")
+    assert worse["frontal L1"].mean() > 0.02
+    assert worse["frontal SSIM"].mean() < 0.9
+
+
+def test_a_perfect_flow_has_no_error(truth: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
+    perfect = FlowPair(torch.from_numpy(truth.flow), torch.zeros(len(truth.flow), 2, SIZE, SIZE))
+    monkeypatch.setattr(generation.transform, "flows", lambda networks, face: perfect)
+    rows = flow_errors(tiny_networks(), truth)
+    assert rows["flow error px"].max() < 1e-5
+    assert rows["flow error px, no flow"].mean() > 0.5
+
+
+def test_the_judge_of_pose_tells_frontal_from_turned(truth: Rendered) -> None:
+    judge = PoseJudge(people=20, frames=6, size=SIZE)
+    turned, frontal = np.abs(judge(truth.face))[:, 0].mean(), np.abs(judge(truth.frontal))[:, 0].mean()
+    assert frontal < 12
+    assert turned > frontal
+
+
+def test_the_recogniser_knows_the_person_again(truth: Rendered) -> None:
+    file = find_sface()
+    if file is None:
+        pytest.skip("SFace's file is not installed: pip install 'facecycle[faces]'")
+    judge = Recogniser(file)
+    codes = [
+        judge.code(truth.frontal[FRAMES * who + k], truth.frontal[FRAMES * who + k]) for who in (0, 1) for k in (0, 1)
+    ]
+    found = [code for code in codes if code is not None]
+    assert len(found) == 4
+    assert found[0] @ found[1] > found[0] @ found[2] + 0.1
+    assert judge.code(np.full((SIZE, SIZE, 3), 90, np.uint8)) is None
+
+
+def test_a_whole_report_of_untrained_networks_says_how_bad_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from facecycle.config import ModelConfig
+
+    model = ModelConfig(64, 16, False, 0.125, 0.125, "velocity", 0.125, 1, 8, False, 1)
+    source = CodeSource(tiny_networks(model=model), 64, "untrained")
+    monkeypatch.setattr(generation, "PoseJudge", lambda size: PoseJudge(12, 4, size))
+    report = measure(source, None, Options("generation"), people=2)
+    assert report.numbers["frontal L1"] > report.numbers["frontal, input copied L1"]
+    assert report.numbers["flow cycle px"] < 0.05
+    assert any("LPIPS" in note for note in report.warnings)
+    assert report.dimensions == 16
+
+
+def test_what_makes_no_pictures_is_refused() -> None:
+    baseline = open_baseline("pixels")
+    assert baseline is not None
+    with pytest.raises(FaceCycleError, match="makes no pictures"):
+        measure(baseline, None, Options("generation"))
+
+
+def test_faces_that_no_judge_found_are_left_out_and_counted() -> None:
+    numbers, intervals = summarise({"a": np.array([1.0, np.nan, 3.0]), "b": np.full(3, np.nan)}, np.arange(3), 0)
+    assert numbers == {"a": 2.0, "a: faces": 2.0}
+    assert set(intervals) == {"a"}

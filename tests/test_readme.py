@@ -8,42 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
-import typer.core
-
-from facecycle.cli import app, commands  # noqa: F401  (registers the commands)
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BASH, PYTHON = (re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S) for language in ("bash", "python"))
 
 
-def facecycle_lines() -> list[str]:
-    """Every ``facecycle COMMAND ...`` of the README's bash blocks, continued lines joined."""
-    text = "\n".join(BASH).replace("\\\n", " ")
-    return re.findall(r"\bfacecycle +([a-z][^\n&|;]*)", text)
-
-
 def test_there_are_two_commands():
     assert len(BASH) >= 2, "README.md: its first two bash blocks are the main job and the tests"
     assert "facecycle " in BASH[0]
     assert "pytest" in BASH[1]
-
-
-@pytest.mark.parametrize("line", facecycle_lines())
-def test_commands_and_options_exist(line):
-    name, *words = re.sub(r"#.*", "", line).split()
-    group = typer.main.get_command(app)
-    assert isinstance(group, typer.core.TyperGroup)
-    assert name in group.commands
-    known = {option for parameter in group.commands[name].params for option in (*parameter.opts, "--help", "--debug")}
-    used = {word.partition("=")[0] for word in words if word.startswith("-") and not re.match(r"-[\d.]", word)}
-    assert used <= known
-
-
-@pytest.mark.parametrize("block", PYTHON)
-def test_python_blocks_compile(block):
-    compile(block, "README.md", "exec")
 
 
 def copy_checkout(to: Path) -> None:

@@ -124,7 +124,7 @@ def _csv(path: Path, about: dict[str, str]) -> Iterator[Callable[[Codes], None]]
         yield write
 
 
-def _text(value: float, digits: int) -> str:
+def _text(value: float | np.floating, digits: int) -> str:
     return "" if np.isnan(value) else f"{value:.{digits}f}"
 
 

@@ -106,8 +106,11 @@ class _Sound:
     def open(cls, path: Path, target: Any) -> _Sound | None:
         import av
 
-        source = av.open(str(path))
-        if not source.streams.audio:
+        try:
+            source = av.open(str(path))
+        except (OSError, av.FFmpegError):  # the reader of its pictures says what is wrong with it
+            return None
+        if not source.streams.audio or not source.streams.video:
             source.close()
             return None
         stream, pictures = source.streams.audio[0], source.streams.video[0]

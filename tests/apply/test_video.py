@@ -1,0 +1,167 @@
+"""Videos of synthetic people: times, sound, rotation and damage come through; tables and figures; choices of faces."""
+
+from __future__ import annotations
+
+import csv
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from facecycle import FaceCycle, FaceCycleError
+from facecycle.apply.figures import Sample, draw_figure
+from facecycle.apply.save import save_remade
+from facecycle.model.weights import save_weights
+from facecycle.synthetic.stream import SyntheticFaces
+from tiny import MODEL, tiny_networks
+
+SIDE, RATE = 160, 10
+
+
+@pytest.fixture(scope="module")
+def fc(tmp_path_factory: pytest.TempPathFactory) -> FaceCycle:
+    run = tmp_path_factory.mktemp("weights")
+    save_weights(tiny_networks(), run / "weights.safetensors", MODEL, "CC0", {"stage": "identity"})
+    return FaceCycle.from_pretrained(run, "cpu")
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    """Two people, some moments each, with room around the head."""
+    stream = SyntheticFaces(2, 1, 6, SIDE, margin=1.0, seed=3)
+    return [np.ascontiguousarray(picture.transpose(1, 2, 0)) for who in (0, 1) for picture in stream[0, who]]
+
+
+def write(path: Path, frames: list[np.ndarray], times: list[float], sound: bool = False) -> Path:
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=RATE)
+        video.width, video.height, video.pix_fmt = frames[0].shape[1], frames[0].shape[0], "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        audio = container.add_stream("aac", rate=16000) if sound else None
+        for picture, time in zip(frames, times, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        if audio is not None:
+            for index in range(12):
+                tone = 0.3 * np.sin(np.arange(1024) * 0.2, dtype=np.float32)[None]
+                samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+                samples.sample_rate, samples.pts = 16000, index * 1024
+                container.mux(audio.encode(samples))
+            container.mux(audio.encode())
+    return path
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [float(frame.time) for frame in container.decode(video=0)]
+
+
+def frontalize(fc: FaceCycle, video: Path, out: Path, **options: bool) -> list[tuple[str, str]]:
+    items = fc.read(video).items
+    return save_remade(items, lambda item: fc.remake_batches("frontalize", item, **options), out, 64, lambda *_: None)
+
+
+def test_times_of_a_variable_rate_and_the_sound_are_kept(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.35, 0.4, 0.7, 0.72]
+    source = write(tmp_path / "in.mp4", frames[:6], times, sound=True)
+    frontalize(fc, source, tmp_path / "out.mp4")
+    np.testing.assert_allclose(times_of(tmp_path / "out.mp4"), times, atol=2e-3)
+    with av.open(str(source)) as before, av.open(str(tmp_path / "out.mp4")) as after:
+        packets = [[bytes(p) for p in c.demux(audio=0) if p.size] for c in (before, after)]
+    assert len(packets[1]) >= 8
+    assert packets[1] == packets[0][: len(packets[1])]  # copied, not encoded again
+
+
+def test_sound_without_pictures_is_an_error_that_names_the_file(fc: FaceCycle, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        audio = container.add_stream("aac", rate=16000)
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        samples.sample_rate, samples.pts = 16000, 0
+        container.mux(audio.encode(samples))
+        container.mux(audio.encode())
+    with pytest.raises(FaceCycleError, match=r"sound\.mp4"):
+        frontalize(fc, tmp_path / "sound.mp4", tmp_path / "out.mp4")
+
+
+def test_a_file_that_is_no_video_is_named(fc: FaceCycle, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"no video at all" * 50)
+    with pytest.raises(FaceCycleError, match=r"bad\.mp4"):
+        frontalize(fc, tmp_path / "bad.mp4", tmp_path / "out.mp4")
+
+
+def test_a_cut_video_gives_what_is_whole(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    write(source, [frame for frame in frames[:6] for _ in range(10)], [k / RATE for k in range(60)])
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 2 // 3])
+    frontalize(fc, source, tmp_path / "out.mp4")
+    assert 5 < len(times_of(tmp_path / "out.mp4")) < 60
+
+
+def test_codes_over_a_video_become_tables_and_a_curve(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    source = write(tmp_path / "in.mp4", frames[:6], [k / RATE for k in range(6)])
+    for name in ("codes.csv", "codes.npz", "codes.parquet"):
+        fc.embed(source, out=tmp_path / name)
+    with (tmp_path / "codes.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    kept, table = np.load(tmp_path / "codes.npz"), pyarrow.parquet.read_table(tmp_path / "codes.parquet")
+    assert len(rows) == len(kept["motion"]) == table.num_rows == 6
+    np.testing.assert_allclose([float(row["time"]) for row in rows], [k / RATE for k in range(6)], atol=2e-3)
+    np.testing.assert_allclose(
+        [[float(row[f"motion_{k}"]) for k in range(16)] for row in rows], kept["motion"], atol=1e-5
+    )
+    with pytest.raises(FaceCycleError, match=r"codes\.xlsx"):
+        fc.embed(source, out=tmp_path / "codes.xlsx")
+
+
+@pytest.mark.parametrize("plot", ["matrix", "map", "curve"])
+def test_figures_are_drawn(plot: str, fc: FaceCycle, frames, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.mp4", frames[:6], [k / RATE for k in range(6)])
+    sample, reader = Sample(), fc.read(source)
+    rows = list(reader)
+    sample.add(fc.embed(source), rows)
+    draw_figure(sample, tmp_path / "figure.png", plot)
+    with Image.open(tmp_path / "figure.png") as picture:
+        assert min(picture.size) > 200
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 10
+
+
+def test_faces_are_counted_from_the_left(fc: FaceCycle, frames) -> None:
+    both = np.concatenate([frames[0], frames[6]], 1)
+    everybody = fc.embed(both, face="all")
+    assert len(everybody) == 2
+    assert everybody.boxes[0, 0] < SIDE <= everybody.boxes[1, 0]
+    for index in (0, 1):
+        np.testing.assert_allclose(fc.embed(both, face=index).motion[0], everybody.motion[index], atol=1e-6)
+    with pytest.raises(FaceCycleError, match="no face 2: 2 in the picture"):
+        fc.embed(both, face=2)
+
+
+def test_a_tiny_face_says_how_small(fc: FaceCycle, frames) -> None:
+    page = Image.new("RGB", (300, 300), (120, 130, 120))
+    page.paste(Image.fromarray(frames[0]).resize((26, 26)), (140, 140))
+    with pytest.raises(FaceCycleError, match=r"face too small|no face"):
+        fc.embed(page)
+
+
+def test_what_no_camera_or_path_gives_is_named(fc: FaceCycle) -> None:
+    with pytest.raises(FaceCycleError, match="webcam:97"):
+        fc.embed("webcam:97")
+    with pytest.raises(FaceCycleError, match="no such file"):
+        fc.embed("https://example.com/face.jpg")
+
+
+def test_pasted_frames_keep_the_picture_around_the_face(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    made = fc.frontalize(frames[0], paste=True)
+    whole = made.pictures[0]
+    assert whole is not None
+    assert whole.shape == frames[0].shape
+    assert np.abs(whole[:4].astype(int) - frames[0][:4]).max() <= 1
+    assert np.abs(whole.astype(int) - frames[0]).max() > 10

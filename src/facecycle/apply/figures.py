@@ -126,7 +126,13 @@ def _map(codes: np.ndarray, crops: list[np.ndarray], by: str) -> Any:
     places = principal(codes, 2)
     axes.scatter(*places.T, s=4, color="lightgrey")
     for index in np.linspace(0, len(crops) - 1, min(len(crops), 150)).astype(int):
-        _thumbnail(axes, crops[index], tuple(map(float, places[index])), 30 / crops[index].shape[0], (0.5, 0.5))
+        _thumbnail(
+            axes,
+            crops[index],
+            (float(places[index, 0]), float(places[index, 1])),
+            30 / crops[index].shape[0],
+            (0.5, 0.5),
+        )
     axes.set_title(f"{len(codes)} {by} codes along their two directions of greatest variance")
     return figure
 

@@ -105,10 +105,11 @@ class _Sound:
     @classmethod
     def open(cls, path: Path, target: Any) -> _Sound | None:
         import av
+        from av.error import FFmpegError
 
         try:
             source = av.open(str(path))
-        except (OSError, av.FFmpegError):  # the reader of its pictures says what is wrong with it
+        except (OSError, FFmpegError):  # the reader of its pictures says what is wrong with it
             return None
         if not source.streams.audio or not source.streams.video:
             source.close()

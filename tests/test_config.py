@@ -15,7 +15,9 @@ from facecycle.config import RunConfig, StageConfig, from_dict, load, override, 
 from facecycle.errors import FaceCycleError
 from facecycle.presets import PRESETS, preset
 
-SECTIONS = {field.name: field.default for field in dataclasses.fields(RunConfig) if field.name != "preset"}
+SECTIONS = {
+    field.name: field.default for field in dataclasses.fields(RunConfig) if field.name not in ("preset", "method")
+}
 
 
 def values_of(section: Any, field: dataclasses.Field) -> st.SearchStrategy:
@@ -85,7 +87,7 @@ def test_an_unknown_preset_lists_the_known() -> None:
     [
         ("motion.step=5", r"unknown key motion\.step: did you mean motion\.steps\?"),
         ("motoin.steps=5", r"unknown key motoin: did you mean motion\?"),
-        ("zzz=5", "unknown key zzz: known keys: preset, model"),
+        ("zzz=5", "unknown key zzz: known keys: preset, method, model"),
         ("motion.steps=0", r"motion\.steps = 0: must be at least 1"),
         ("motion.steps=2.5", r"motion\.steps = 2\.5: expected int, got float"),
         ("motion.steps=many", r"motion\.steps = 'many': expected int, got str"),

@@ -226,6 +226,11 @@ class FaceCycle:
                 f"{self.about.source}: holds the encoders only, which {verb} is not made with; give the run folder or "
                 ".safetensors file that it was exported from"
             )
+        method = self.about.trained.get("method", "facecycle")
+        if method != "facecycle":
+            raise FaceCycleError(
+                f"{self.about.source}: trained by {method}, which makes no pictures: {verb} needs others"
+            )
         return self.encoders
 
     def _remade(self, verb: str, inputs: Any, paste: bool, **options: Any) -> Faces:

@@ -212,6 +212,7 @@ class RunConfig(Section):
     """A whole run."""
 
     preset: str = "paper"
+    method: str = choice("facecycle", "facecycle", "simclr", "fabnet", "tcae")
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -14,7 +14,8 @@ from facecycle.cli import app
 def train(
     run: Annotated[Path, typer.Option(help="Folder of the run: made, or gone on with by --resume.")],
     data: Annotated[str, typer.Option(help="A face set that prepare or synth wrote, or 'synthetic'.")] = "",
-    preset: Annotated[str, typer.Option(help="paper, compact or smoke.")] = "compact",
+    preset: Annotated[str, typer.Option(help="paper, compact, smoke or facecycle.")] = "compact",
+    method: Annotated[str, typer.Option(help="facecycle, or a rival: simclr, fabnet, tcae.")] = "",
     stage: Annotated[str, typer.Option(help="motion, identity, or both.")] = "both",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Such as motion.steps=500.")
@@ -40,7 +41,7 @@ def train(
         assignments.append("train.compile=true")
     finished = start(
         run=run, data=data, preset=preset, config=config, stage=stage, assignments=assignments,
-        resume=resume, init=init, device=device, minutes=max_minutes,
+        method=method, resume=resume, init=init, device=device, minutes=max_minutes,
     )  # fmt: skip
     if finished is not None:
         typer.echo(f"{run}: {'finished' if finished else 'stopped; go on with --resume'}")

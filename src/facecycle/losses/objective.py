@@ -45,7 +45,7 @@ class Objective:
 def motion_objective(cycle: MotionCycle, weights: MotionLossConfig, perceptual: PerceptualFeatures | None) -> Objective:
     """The motion stage's objective."""
     face, ssim = cycle.face, SSIM(cycle.face)
-    return _add_up(
+    return add_up(
         restored=weights.restored * l1(cycle.restored, face),
         redrawn=weights.redrawn * l1(cycle.redrawn, face),
         neutral_to_face=weights.neutral_to_face * l1(cycle.neutral_to_face, face),
@@ -68,7 +68,7 @@ def identity_objective(
 ) -> Objective:
     """The identity stage's objective."""
     face, ssim = cycle.face, SSIM(cycle.face)
-    return _add_up(
+    return add_up(
         restored=weights.restored * l1(cycle.restored, face),
         warped=weights.warped * l1(cycle.warped, face),
         neutral=weights.neutral * l1(cycle.restored_neutral, cycle.neutral),
@@ -98,5 +98,6 @@ def style(pictures: list[Face], target: Face, perceptual: PerceptualFeatures | N
     ).sum()
 
 
-def _add_up(**parts: Tensor) -> Objective:
+def add_up(**parts: Tensor) -> Objective:
+    """The sum of the parts, and the parts."""
     return Objective(torch.stack(list(parts.values())).sum(), parts)

@@ -29,6 +29,8 @@ class Networks(nn.Module):
         self.face_generator = face_generator
         self.identity_encoder = identity_encoder
         self.identity_transfer = identity_transfer
+        self.head: nn.Module | None = None
+        """What a rival method trains beside its encoder; no part of the weights."""
 
     def motion_parts(self) -> list[nn.Module]:
         """What the motion stage trains and the identity stage leaves alone."""

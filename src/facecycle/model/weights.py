@@ -44,7 +44,8 @@ def save_weights(networks: Networks, path: Path, model: ModelConfig, licence: st
         "licence": licence,
         "trained": json.dumps({**trained, "version": __version__}),
     }
-    state = {name: tensor.detach().contiguous().cpu() for name, tensor in networks.state_dict().items()}
+    kept = {name: tensor for name, tensor in networks.state_dict().items() if not name.startswith("head.")}
+    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in kept.items()}  # two may be one
     partial = path.with_name(path.name + ".partial")
     save_file(state, partial, metadata)
     partial.replace(path)

@@ -46,7 +46,8 @@ def save(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]], keep
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for name, values in tensors.items():
-        save_file({k: v.detach().contiguous().cpu() for k, v in values.items()}, partial / f"{name}.safetensors")
+        separate = {key: value.detach().cpu().clone().contiguous() for key, value in values.items()}  # two may be one
+        save_file(separate, partial / f"{name}.safetensors")
     (partial / "state.json").write_text(json.dumps(asdict(state), indent=1))
     for file in partial.iterdir():
         with file.open("rb") as handle:

@@ -16,6 +16,7 @@ from facecycle.errors import FaceCycleError
 from facecycle.presets import preset as preset_named
 from facecycle.train.data import open_sources
 from facecycle.train.loop import train
+from facecycle.train.methods import METHODS
 from facecycle.train.run import Run
 
 STAGES = {"motion": ["motion"], "identity": ["identity"], "both": ["motion", "identity"]}
@@ -28,6 +29,7 @@ def start(
     config: Path | None = None,
     stage: str = "both",
     assignments: list[str] | None = None,
+    method: str = "",
     resume: bool = False,
     init: Path | None = None,
     device: str = "auto",
@@ -42,6 +44,7 @@ def start(
         config: a ``config.toml``.
         stage: ``motion``, ``identity`` or ``both``.
         assignments: changes, each ``section.key=value``.
+        method: ``facecycle``, or a rival: ``simclr``, ``fabnet``, ``tcae``; empty: as configured.
         resume: go on with the run as it was configured; ``data`` may name where its face set lies now.
         init: weights to begin with.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -55,7 +58,11 @@ def start(
     """
     if stage not in STAGES:
         raise FaceCycleError(f"unknown stage {stage!r}: choose motion, identity or both")
-    settings = _configure(run, data, preset, config, assignments or [], resume, init)
+    changes = [*(assignments or []), *([f"method={method}"] if method else [])]
+    settings = _configure(run, data, preset, config, changes, resume, init)
+    stages = [name for name in STAGES[stage] if name in METHODS[settings.method]]
+    if not stages or (stage != "both" and len(stages) < len(STAGES[stage])):
+        raise FaceCycleError(f"method {settings.method} has no {stage} stage: leave --stage out")
     settings, fabric = launch(device, settings)
     sources = open_sources(settings.data.source, settings)
     with warnings.catch_warnings():
@@ -63,7 +70,7 @@ def start(
         if fabric.is_global_zero:
             print(f"data: {sources.note}\ndevice: {fabric.device}, {settings.train.precision}", flush=True)
         try:
-            finished = train(fabric, folder, sources, STAGES[stage], init, minutes)
+            finished = train(fabric, folder, sources, stages, init, minutes)
         finally:
             folder.tracker.close()
     return finished if fabric.is_global_zero else None

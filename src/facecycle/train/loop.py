@@ -24,10 +24,11 @@ from facecycle.model.weights import load_state
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, centre
 from facecycle.train.data import Sources
+from facecycle.train.methods import METHODS
 from facecycle.train.preview import draw_cycle
 from facecycle.train.progress import Progress
 from facecycle.train.run import Run
-from facecycle.train.stage import STAGES, Stage
+from facecycle.train.stage import Stage
 from facecycle.train.stop import Stop
 from facecycle.train.views import disturb
 
@@ -60,11 +61,13 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         networks = build_networks(config.model)
+        for name in stages:
+            METHODS[config.method][name].extend(networks, config)
     begin(networks, run, stages, init)
     perceptual = build_perceptual(config.perceptual)
     with Stop(minutes) as stop:
         for name in stages:
-            stage = STAGES[name](networks, config, perceptual).to(fabric.device)
+            stage = METHODS[config.method][name](networks, config, perceptual).to(fabric.device)
             if config.train.channels_last:
                 stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             averaged = AveragedModel(networks, multi_avg_fn=moving_average(config.train.ema))
@@ -151,7 +154,7 @@ def train_step(
     for group in optimizer.param_groups:
         group["lr"] = rate(settings, step) * group["share"]
     views = None
-    if getattr(config, f"{name}_loss").contrast:
+    if getattr(config, f"{name}_loss").contrast or METHODS[config.method][name].wants_views:
         views = disturb(clips, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
     loss, parts = model(clips, noise, views)
     optimizer.zero_grad()

@@ -106,7 +106,8 @@ class Run:
         }
         try:
             checkpoint.save(self.checkpoints, state, tensors, self.config.train.keep)
-            trained = {"stage": stage, "step": step, "data": self.config.data.source, "preset": self.config.preset}
+            trained = {"stage": stage, "step": step, "data": self.config.data.source}
+            trained |= {"preset": self.config.preset, "method": self.config.method}
             save_weights(averaged.module, self.folder / FILE, self.config.model, licence, trained)  # type: ignore[arg-type]
         except OSError as error:
             raise FaceCycleError(

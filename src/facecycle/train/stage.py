@@ -31,6 +31,12 @@ class Stage(nn.Module):
     """
 
     name: str
+    wants_views = False
+    """Whether disturbed views are needed whatever the weight of the contrast term."""
+
+    @classmethod
+    def extend(cls, networks: Networks, config: RunConfig) -> None:
+        """Give the networks what only this stage's training needs."""
 
     def __init__(self, networks: Networks, config: RunConfig, perceptual: PerceptualFeatures | None) -> None:
         super().__init__()
@@ -70,7 +76,7 @@ class Stage(nn.Module):
         cycle = self.cycle(clips[:, : self.config.data.cycle_frames], noise)
         codes = self.encoder()(views.flatten(0, 1)).unflatten(0, views.shape[:2]) if views is not None else None
         with torch.autocast(clips.device.type, enabled=False):  # variances of half precision are no variances
-            cycle = in_single_precision(cycle)
+            cycle = self.in_single_precision(cycle)
             objective = self.objective(cycle)
             if codes is None:
                 return objective.total, objective.parts
@@ -88,6 +94,16 @@ class Stage(nn.Module):
     def contrast(self, cycle: Any, views: Float[Tensor, "b k d"]) -> Tensor:
         """What the codes are asked for beside the cycle, given those of the disturbed views."""
         raise NotImplementedError
+
+    @staticmethod
+    def in_single_precision(cycle: Any) -> Any:
+        """The same cycle with every tensor in float32, for the losses."""
+
+        def convert(value: Any) -> Any:
+            return dataclasses.replace(value) if isinstance(value, FlowPair) else value.float()
+
+        fields = dataclasses.fields(cycle)
+        return dataclasses.replace(cycle, **{f.name: convert(getattr(cycle, f.name)) for f in fields})
 
     def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> Any:
         """The stage's cycle over a batch."""
@@ -187,15 +203,6 @@ def code_statistics(code: Tensor) -> dict[str, Tensor]:
         "code_rank": entropy.exp(),
         "code_saturated": (code.abs() > 0.99).float().mean(),
     }
-
-
-def in_single_precision(cycle: Any) -> Any:
-    """The same cycle with every tensor in float32, for the losses."""
-
-    def convert(value: Any) -> Any:
-        return dataclasses.replace(value) if isinstance(value, FlowPair) else value.float()
-
-    return dataclasses.replace(cycle, **{f.name: convert(getattr(cycle, f.name)) for f in dataclasses.fields(cycle)})
 
 
 def _size_in_pixels(flow: Tensor) -> Tensor:

@@ -37,6 +37,10 @@ def test_first_command_runs_as_written_and_then_the_python_blocks(tmp_path):
     path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
     clean = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
     clean |= {"PATH": path, "VIRTUAL_ENV": str(environment)}
-    for command in (["bash", "-euo", "pipefail", "-c", BASH[0]], *(["python", "-c", block] for block in PYTHON)):
+    photos = "mkdir photos && facecycle synth --sheet photos/people.png"  # what a reader has
+    for command in (
+        *(["bash", "-euo", "pipefail", "-c", text] for text in (BASH[0], photos)),
+        *(["python", "-c", block] for block in PYTHON),
+    ):
         done = subprocess.run(command, cwd=checkout, env=clean, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, command[-1]

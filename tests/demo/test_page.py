@@ -75,7 +75,7 @@ def test_a_dropped_picture_is_undone_step_by_step(tab: Any, examples: list[str])
     tab.wait_for_selector("#undo-result img", timeout=WAIT)
     tab.wait_for_function("document.querySelectorAll('#undo-result img').length >= 5", timeout=WAIT)
     text = tab.inner_text("#undo-result")
-    for title in ("face", "without expression", "neutral, frontal", "mean face", "flow"):
+    for title in ("face", "no expression", "neutral, frontal", "mean face", "flow"):
         assert title in text
 
 

@@ -50,7 +50,7 @@ def undo(fc: FaceCycle, path: str | None) -> list[Titled]:
         parts = networks.networks
         made = {
             "face": face,
-            "without expression": transform.deexpress(parts, face),
+            "no expression": transform.deexpress(parts, face),
             "neutral, frontal": transform.frontalize(parts, face),
             "mean face": transform.mean_face(parts, face),
         }

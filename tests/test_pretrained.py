@@ -1,0 +1,54 @@
+"""The shipped weights: found by name with no network, whole, small, and what their card says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facecycle import FaceCycle, FaceCycleError, hub, list_weights
+from facecycle.evaluate.rendered import render
+from facecycle.hub import DEFAULT, SHIPPED, find_weights
+
+pytestmark = pytest.mark.skipif(
+    not (SHIPPED / f"{DEFAULT}.safetensors").is_file(), reason="this checkout ships no weights"
+)
+
+
+@pytest.fixture(scope="module")
+def fc() -> FaceCycle:
+    return FaceCycle.from_pretrained(device="cpu")
+
+
+def test_they_are_listed_with_licence_and_size() -> None:
+    entry = next(entry for entry in list_weights() if entry.name == DEFAULT)
+    assert entry.licence == "CC0-1.0"
+    assert 1 < entry.megabytes < 16.8
+
+
+def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in SHIPPED.iterdir():
+        shutil.copy(file, tmp_path)
+    data = bytearray((tmp_path / f"{DEFAULT}.safetensors").read_bytes())
+    data[-100] ^= 1
+    (tmp_path / f"{DEFAULT}.safetensors").write_bytes(data)
+    monkeypatch.setattr(hub, "SHIPPED", tmp_path)
+    monkeypatch.setattr(hub, "SUMS", tmp_path / "SHA256SUMS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing"))
+    with pytest.raises(FaceCycleError, match="was changed or cut"):
+        find_weights()
+
+
+def test_their_threshold_was_measured(fc: FaceCycle) -> None:
+    assert 0 < fc.about.trained["identity_threshold"] < 1
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    assert fc.compare(crops[0], crops[1], cropped=True).calibrated
+
+
+def test_frontalized_people_they_never_saw_come_nearer_to_the_truth(fc: FaceCycle) -> None:
+    truth = render(6, 4, 64, seed=9)
+    made = fc.frontalize(list(truth.face), cropped=True).faces.astype(float)
+    turned, true = truth.face.astype(float), truth.frontal.astype(float)
+    assert np.abs(made - true).mean() < 0.85 * np.abs(turned - true).mean()

@@ -1,0 +1,61 @@
+"""Make a run's weights the shipped ones:  python tools/ship_weights.py RUN NAME
+
+Writes ``src/facecycle/pretrained/NAME.safetensors`` in half precision, with the similarity of identity codes from which
+two faces count as one person's (equal error rate on held-out synthetic people), and its SHA-256 into ``SHA256SUMS``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facecycle.evaluate.crossed import draw_crossed
+from facecycle.evaluate.disentanglement import PAIRS, encode
+from facecycle.evaluate.features import CodeSource
+from facecycle.evaluate.verification import roc
+from facecycle.hub import SHIPPED, SUMS
+from facecycle.model.weights import load_networks, save_weights
+
+SEED, PEOPLE = 1, 40  # not the people of the published figures
+MOST = 16 * 2**20  # bytes
+
+
+def threshold_of(source: CodeSource) -> float:
+    """The cosine at which as many strangers are accepted as people are refused."""
+    crossed, rng = draw_crossed(PEOPLE, source.size, SEED), np.random.default_rng(SEED)
+    codes = encode(source, crossed, "identity", 256)
+    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
+    a, b = rng.integers(len(codes), size=(2, 8 * PAIRS))
+    person = crossed.levels[:, 0]
+    kept = np.concatenate(
+        [np.flatnonzero((a != b) & kind)[:PAIRS] for kind in (person[a] == person[b], person[a] != person[b])]
+    )
+    scores, same = (codes[a[kept]] * codes[b[kept]]).sum(1), (person[a] == person[b])[kept]
+    false, true = roc(scores, same)
+    place = int(np.argmax(false >= 1 - true))
+    return float(np.sort(np.unique(scores))[::-1][max(0, place - 1)])
+
+
+def main() -> None:
+    run, name = sys.argv[1:]
+    networks, about = load_networks(run)
+    source = CodeSource(networks, about.model.image_size, name)
+    trained = {**about.trained, "identity_threshold": round(threshold_of(source), 4), "data": "synthetic"}
+    trained.pop("version", None)
+    SHIPPED.mkdir(exist_ok=True)
+    file = SHIPPED / f"{name}.safetensors"
+    save_weights(networks, file, about.model, about.licence, trained, torch.float16)
+    file.chmod(0o644)
+    if file.stat().st_size > MOST:
+        raise SystemExit(f"{file}: {file.stat().st_size:,} bytes, more than {MOST:,}")
+    shipped = sorted(Path(SHIPPED).glob("*.safetensors"))
+    SUMS.write_text("".join(f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in shipped), "utf-8")
+    print(f"{file.name}: {file.stat().st_size:,} bytes, {trained}")
+
+
+if __name__ == "__main__":
+    main()

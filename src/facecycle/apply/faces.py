@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from facecycle.apply.inputs import OK, Item, Shot, StoredFace, find_items
 from facecycle.apply.steady import Steady
 from facecycle.data.crop import Crop, cut
-from facecycle.data.detect import Detector, Face, build_detector, main_face
+from facecycle.data.detect import Detector, Face, main_face, shared_detector
 from facecycle.data.track import SceneChange
 from facecycle.errors import FaceCycleError
 
@@ -110,7 +110,7 @@ class FaceReader:
             yield nothing
             return
         whole = shot.picture if self.whole else None
-        self._detector = self._detector or build_detector(*self._detector_options)
+        self._detector = self._detector or shared_detector(*self._detector_options)
         chosen = self._choose(shot.picture, self._detector(shot.picture), steady)
         if isinstance(chosen, str):
             yield replace(nothing, status=chosen, picture=whole)

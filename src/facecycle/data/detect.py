@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import threading
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,6 +86,18 @@ def build_detector(name: str = "yunet", weights: str | None = None, min_face: fl
     if name not in DETECTORS:
         raise FaceCycleError(f"detector={name!r}: not known; choose from {', '.join(DETECTORS)}")
     return DETECTORS[name](weights, min_face)
+
+
+def shared_detector(name: str = "yunet", weights: str | None = None) -> Detector:
+    """`build_detector`, once for each thread: building one takes as long as looking at a picture, and a detector
+    remembers the size of the picture before, so that threads cannot share one."""
+    detectors = _OF_THREAD.__dict__.setdefault("detectors", {})
+    if (name, weights) not in detectors:
+        detectors[name, weights] = build_detector(name, weights)
+    return detectors[name, weights]
+
+
+_OF_THREAD = threading.local()
 
 
 def main_face(faces: list[Face], width: int, height: int) -> Face:

@@ -21,6 +21,7 @@ from facecycle.errors import FaceCycleError
 
 MOST_BYTES = "10mb"
 WAITING = 16  # visitors at a time; more are told that the page is busy
+BUTTONS: Any = ["download", "fullscreen"]  # without the one that shares a picture elsewhere
 SOURCES = ["upload", "webcam", "clipboard"]
 # Fonts of the visitor's own machine: gradio's usual ones come from elsewhere.
 THEME = themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -52,7 +53,9 @@ def build_page(fc: FaceCycle, examples: list[str]) -> gr.Blocks:
 def _undo_tab(fc: FaceCycle, examples: list[str]) -> None:
     with gr.Row():
         picture = _picture("Picture", "undo-picture")
-        steps = gr.Gallery(label="Undone step by step", columns=2, object_fit="contain", elem_id="undo-result")
+        steps = gr.Gallery(
+            label="Undone step by step", columns=2, object_fit="contain", elem_id="undo-result", buttons=BUTTONS
+        )
     gr.Examples([[file] for file in examples], [picture], label="Synthetic people")
     picture.change(_told(lambda path: verbs.undo(fc, path) if path else []), picture, steps, api_visibility="private")
 
@@ -60,7 +63,7 @@ def _undo_tab(fc: FaceCycle, examples: list[str]) -> None:
 def _transfer_tab(fc: FaceCycle, examples: list[str]) -> None:
     with gr.Row():
         source, driver = _picture("Who", "transfer-source"), _picture("Expression and pose of", "transfer-driver")
-        result = gr.Image(label="Result", elem_id="transfer-result", interactive=False, format="png")
+        result = gr.Image(label="Result", elem_id="transfer-result", interactive=False, format="png", buttons=BUTTONS)
     identity = gr.Slider(0, 1, 1, step=0.05, label="How much of the person", elem_id="transfer-identity")
     motion = gr.Slider(0, 1, 1, step=0.05, label="How much of the motion", elem_id="transfer-motion")
     pairs = [list(pair) for pair in pairwise(examples)]

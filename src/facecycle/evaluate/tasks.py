@@ -48,7 +48,7 @@ class Task(Protocol):
 TASKS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("fer2013", "rafdb", "folder"), ("facecycle.evaluate.expression", "measure")),
     **dict.fromkeys(("aflw2000", "300wlp", "pointing04", "synthetic"), ("facecycle.evaluate.pose", "measure")),
-    **{name: (f"facecycle.evaluate.{name}", "measure") for name in ("disentanglement", "generation")},
+    **{name: (f"facecycle.evaluate.{name}", "measure") for name in ("disentanglement", "generation", "london")},
     **dict.fromkeys(("lfw", "cfp-ff", "cfp-fp", "cplfw", "pairs"), ("facecycle.evaluate.verification", "measure")),
 }
 

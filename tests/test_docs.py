@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ import typer.core
 
 from facecycle.cli import app, commands  # noqa: F401  (registers the commands)
 from facecycle.model.weights import save_weights
-from tiny import MODEL, make_faceset, tiny_networks
+from tiny import MODEL, QUIET, make_faceset, tiny_networks
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -57,6 +60,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     anna, ben = draw_examples(root / "photos", people=2)
     shutil.copy(anna, root / "anna.jpg")
     shutil.copy(ben, root / "ben.jpg")
+    shutil.copy(anna, root / "portrait.jpg")
     for name in ("FACESET", "runs/faces"):
         make_faceset(root / name, [6, 5, 4, 6])
     return root
@@ -69,6 +73,27 @@ def test_python_runs(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -
     names: dict[str, object] = {}
     for block in blocks(page, "python"):
         exec(compile(block, page.name, "exec"), names)
+
+
+SHELL = [
+    (page.name, block)
+    for page in PAGES
+    for block in blocks(page, "bash")[2 if page.name == "README.md" else 0 :]  # the first two are tests of their own
+]
+
+
+@pytest.mark.parametrize(("page", "block"), SHELL, ids=[f"{page}-{k}" for k, (page, _) in enumerate(SHELL)])
+def test_commands_run_as_written(page: str, block: str, place: Path) -> None:
+    """With the shipped weights, in a shell."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=place,
+        env={**QUIET, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_list_of_commands_is_up_to_date() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from facecycle.apply.figures import Sample, draw_figure
 from facecycle.apply.save import save_remade
 from facecycle.model.weights import save_weights
 from facecycle.synthetic.stream import SyntheticFaces
-from tiny import MODEL, tiny_networks
+from tiny import MODEL, QUIET, tiny_networks
 
 SIDE, RATE = 160, 10
 
@@ -75,6 +77,27 @@ def test_times_of_a_variable_rate_and_the_sound_are_kept(fc: FaceCycle, frames, 
         packets = [[bytes(p) for p in c.demux(audio=0) if p.size] for c in (before, after)]
     assert len(packets[1]) >= 8
     assert packets[1] == packets[0][: len(packets[1])]  # copied, not encoded again
+
+
+def test_a_turned_video_is_set_upright(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    """A phone stores lying frames and says how to turn them; the face is found as if they stood."""
+    upright = write(tmp_path / "upright.mp4", frames[:4], [k / RATE for k in range(4)])
+    lying = write(
+        tmp_path / "lying.mp4", [np.rot90(frame).copy() for frame in frames[:4]], [k / RATE for k in range(4)]
+    )
+    turn_by_header(lying)
+    one, two = (fc.embed(path) for path in (upright, lying))
+    assert one.status == two.status == ["ok"] * 4
+    np.testing.assert_allclose(two.boxes, one.boxes, atol=6)
+
+
+def turn_by_header(path: Path) -> None:
+    """Write a quarter turn clockwise into the track header's matrix (ISO 14496-12, 8.3.2)."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 4 + 4 + 20 + 16  # version and flags, times and ids, reserved to volume
+    turned = [0, 0x10000, 0, -0x10000, 0, 0, SIDE << 16, 0, 0x40000000]
+    data[place : place + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in turned)
+    path.write_bytes(bytes(data))
 
 
 def test_sound_without_pictures_is_an_error_that_names_the_file(fc: FaceCycle, tmp_path: Path) -> None:
@@ -165,3 +188,18 @@ def test_pasted_frames_keep_the_picture_around_the_face(fc: FaceCycle, frames, t
     assert whole.shape == frames[0].shape
     assert np.abs(whole[:4].astype(int) - frames[0][:4]).max() <= 1
     assert np.abs(whole.astype(int) - frames[0]).max() > 10
+
+
+def test_a_video_drives_a_photo_by_command(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    source = write(tmp_path / "driver.mp4", frames[:4], [k / RATE for k in range(4)], sound=True)
+    Image.fromarray(frames[6]).save(tmp_path / "photo.png")
+    command = [str(Path(sys.executable).with_name("facecycle")), "animate", "photo.png", source.name]
+    options = ["--weights", fc.about.source, "--out", "out.mp4", "--size", "64", "--device", "cpu"]
+    done = subprocess.run([*command, *options], cwd=tmp_path, env=QUIET, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(times_of(tmp_path / "out.mp4"), [k / RATE for k in range(4)], atol=2e-3)
+    refused = subprocess.run(
+        [*command[:3], "photo.png", *options], cwd=tmp_path, env=QUIET, capture_output=True, text=True
+    )
+    assert refused.returncode == 2
+    assert "no video" in refused.stderr

@@ -136,3 +136,16 @@ def test_pictures_are_bounded_before_they_are_decoded(tmp_path: Path, monkeypatc
         verbs.check_picture(str(tmp_path / "large.png"))
     with pytest.raises(FaceCycleError, match="drop one first"):
         verbs.check_picture(None)
+
+
+def test_a_wait_that_is_too_long_becomes_a_message() -> None:
+    """In a process of its own: gradio's warnings are not ours."""
+    code = (
+        "import time, gradio\n"
+        "from facecycle.demo import page\n"
+        "page.SECONDS = 0.05\n"
+        "try: page._told(lambda: time.sleep(0.5))()\n"
+        "except gradio.Error as error: print(error.message)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=QUIET, capture_output=True, text=True, timeout=120)
+    assert "no answer within 0.05 s" in done.stdout, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from facecycle.demo import verbs
 from facecycle.errors import FaceCycleError
 
 MOST_BYTES = "10mb"
+SECONDS = 20.0  # that a visitor waits for a picture
 WAITING = 16  # visitors at a time; more are told that the page is busy
+_WORKERS = ThreadPoolExecutor(2, thread_name_prefix="facecycle-demo")
 BUTTONS: Any = ["download", "fullscreen"]  # without the one that shares a picture elsewhere
 SOURCES = ["upload", "webcam", "clipboard"]
 # Fonts of the visitor's own machine: gradio's usual ones come from elsewhere.
@@ -97,11 +100,13 @@ def _picture(label: str, name: str) -> gr.Image:
 
 
 def _told(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """The verb, with its errors as messages on the page."""
+    """The verb, with its errors, and a wait that is too long, as messages on the page."""
 
     def run(*arguments: Any) -> Any:
         try:
-            return verb(*arguments)
+            return _WORKERS.submit(verb, *arguments).result(SECONDS)
+        except TimeoutError:
+            raise gr.Error(f"no answer within {SECONDS:g} s; try a smaller picture", print_exception=False) from None
         except FaceCycleError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -81,6 +81,35 @@ def memory(weights: str, count: int) -> None:
     print(f"{count} pictures: peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
+def video_memory(weights: str, count: int) -> None:
+    """Peak memory of frontalizing a video of so many frames; the video is drawn by another process."""
+    from facecycle import FaceCycle
+    from facecycle.apply.save import save_remade
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "in.mp4", Path(folder) / "out.mp4"
+        draw = f"import use; use.draw_video({str(source)!r}, {count})"
+        subprocess.run([sys.executable, "-c", draw], cwd=Path(__file__).parent, check=True)
+        fc = FaceCycle.from_pretrained(weights, "cpu")
+        save_remade(fc.read(source).items, lambda item: fc.remake_batches("frontalize", item, batch_size=16), out)
+    print(f"video of {count} frames: peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+def draw_video(path: str, count: int) -> None:
+    """A synthetic head, the same few frames again and again."""
+    import av
+
+    from facecycle.synthetic.stream import SyntheticFaces
+
+    frames = [np.ascontiguousarray(f.transpose(1, 2, 0)) for f in SyntheticFaces(1, 1, 16, 160, margin=1.0)[0, 0]]
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 160, 160, "yuv420p"
+        for index in range(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frames[index // 8 % 16], format="rgb24")))
+        container.mux(stream.encode())
+
+
 def run(arguments: list[str], cores: int) -> None:
     """This script again, on so many cores."""
     threads = {"OMP_NUM_THREADS": str(cores), "OMP_WAIT_POLICY": "PASSIVE"}
@@ -91,7 +120,11 @@ def run(arguments: list[str], cores: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="facecycle-synthetic")
-    parser.add_argument("--memory", action="store_true", help="also measure memory over 500 and 5,000 pictures")
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="also measure memory over 500 and 10,000 pictures and frames (a quarter of an hour)",
+    )
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--onnx", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -99,7 +132,8 @@ def main() -> None:
         measure(options.part, options.weights, options.onnx)
         return
     if options.part:
-        memory(options.weights, int(options.part))
+        kind, _, count = options.part.partition(":")
+        (video_memory if kind == "frames" else memory)(options.weights, int(count))
         return
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, weights {options.weights}", flush=True
@@ -113,8 +147,8 @@ def main() -> None:
         for part, cores in zip(PARTS, (1, 1, 2, 2), strict=True):
             run(["--weights", options.weights, "--onnx", onnx, "--part", part], cores)
     if options.memory:
-        for count in (500, 5000):
-            run(["--weights", options.weights, "--part", str(count)], 2)
+        for part in ("pictures:500", "pictures:10000", "frames:500", "frames:10000"):
+            run(["--weights", options.weights, "--part", part], 2)
 
 
 if __name__ == "__main__":

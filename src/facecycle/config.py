@@ -76,6 +76,7 @@ class ModelConfig(Section):
     generator_paint: int = number(128, 8, 512)  # channels at full resolution, where a channel costs most
     generator_noise: bool = True
     transfer_blocks: int = number(7, 1, 32)
+    encoder: str = choice("published", "published", "gabor")  # gabor: see facecycle.model.gabor_encoder
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,10 +88,12 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """What is drawn from a face set."""
 
-    source: str = ""  # a face set, or "synthetic"
+    source: str = ""  # a face set, several with commas between them, or "synthetic"
 
     frames_per_clip: int = number(2, 2, 16)
     cycle_frames: int = number(16, 2, 16)  # of these, how many go round the cycle; all are compared by their codes
+    cycle_stride: int = number(1, 1, 64)  # one clip in so many goes round the cycle
+    across_clips: bool = False  # the identity stage takes frames of one person from any clip
     min_gap: float = number(0.4, 0, 3600)  # seconds between two frames of a pair
     held_out: float = number(0.1, 0, 0.5)  # share of people kept for validation
     workers: int = number(1, 0, 64)
@@ -145,6 +148,7 @@ class MotionLossConfig(Section):
     drift: float = number(10.0, 0)  # of the average flow from none; not in the paper, see docs/method.md
     perceptual: float = number(0.01, 0)
     contrast: float = number(0.0, 0)  # a frame among the frames of its clip; not in the paper, see docs/method.md
+    truth: float = number(0.0, 0)  # of synthetic frames: their units and pose, read from the code; docs/method.md
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,13 @@ class RunConfig(Section):
     motion: StageConfig = StageConfig()
     identity: StageConfig = StageConfig()
     train: TrainConfig = TrainConfig()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.motion_loss.truth and self.augment.mirror:
+            raise FaceCycleError(
+                "motion_loss.truth knows no mirrored faces: set augment.mirror=0, or motion_loss.truth=0"
+            )
 
 
 def from_dict(values: dict[str, Any], kind: type[Any] = RunConfig, where: str = "") -> Any:

@@ -14,6 +14,7 @@ from facecycle.config import (
     RunConfig,
     StageConfig,
     TrainConfig,
+    ViewsConfig,
 )
 from facecycle.errors import FaceCycleError
 
@@ -34,8 +35,7 @@ PAPER = RunConfig(
 COMPACT = RunConfig(
     preset="compact",
     model=ModelConfig(
-        code_norm=True,
-        encoder_width=0.375,
+        encoder="gabor",
         flow_width=0.25,
         generator_width=0.125,
         generator_blocks=4,
@@ -44,9 +44,13 @@ COMPACT = RunConfig(
         transfer_blocks=4,
     ),
     perceptual=PerceptualConfig("mobilenetv2", shrink=2),
-    motion=StageConfig(12_000, 16, "cosine", (3e-4,), (0.0,), 0.05, 200, 0.9, 0.999),
-    identity=StageConfig(6_000, 16, "cosine", (3e-4,), (0.0,), 0.05, 200, 0.9, 0.999),
-    augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05, brightness=0.1, contrast=0.2, grey=0.1),
+    motion=StageConfig(3_000, 32, "cosine", (1e-3,), (0.0,), 1.0, 100, 0.9, 0.999),
+    identity=StageConfig(3_000, 32, "cosine", (1e-3,), (0.0,), 1.0, 100, 0.9, 0.999),
+    data=DataConfig(frames_per_clip=4, cycle_frames=2, cycle_stride=4),
+    motion_loss=MotionLossConfig(contrast=1.0),
+    identity_loss=IdentityLossConfig(contrast=1.0, swap=True),
+    augment=AugmentConfig(mirror=0.5, shift=0.03, scale=0.05, brightness=0.1, contrast=0.2, grey=0.2),
+    views=ViewsConfig(shift=0.08, scale=0.15, colour=0.5, grey=0.5, blur=0.7, erase=0.5, noise=0.04),
     train=TrainConfig(channels_last=True, validate_every=500, checkpoint_every=500),
 )
 
@@ -72,11 +76,11 @@ SMOKE = RunConfig(
 FACECYCLE = replace(
     COMPACT,
     preset="facecycle",
-    model=replace(COMPACT.model, encoder_width=0.5),
-    data=DataConfig(frames_per_clip=4, cycle_frames=2),
+    data=replace(COMPACT.data, across_clips=True),
     perceptual=PerceptualConfig("none"),
-    motion_loss=MotionLossConfig(contrast=1.0),
-    identity_loss=IdentityLossConfig(contrast=1.0, swap=True),
+    augment=replace(COMPACT.augment, mirror=0.0),
+    motion_loss=MotionLossConfig(contrast=1.0, truth=3.0),
+    identity_loss=IdentityLossConfig(contrast=1.0),
 )
 
 PRESETS = {config.preset: config for config in (PAPER, COMPACT, SMOKE, FACECYCLE)}

@@ -24,3 +24,5 @@ where the picture spans [-1, 1] from edge to edge (``align_corners=False``)."""
 
 Scalar = Float[Tensor, ""]
 """A loss."""
+Views = Float[Tensor, "b _ 3 h w"]
+"""Disturbed frames of clips, any number for each frame."""

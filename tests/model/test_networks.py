@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from facecycle.model.encoder import Encoder
+from facecycle.model.gabor_encoder import ORIENTATIONS, GaborEncoder, GaborEnergy, gabor_filters
 from tiny import MODEL, face_tensor, tiny_networks
 
 SIZES = (32, 48, 64, 96, 128, 256)
@@ -94,3 +95,29 @@ def test_the_same_seed_builds_the_same_networks() -> None:
     first, again, other = (tiny_networks(seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("size", [48, 64, 128])
+def test_the_gabor_encoder_makes_codes_at_every_size(size: int) -> None:
+    encoder = GaborEncoder((16, 16, 32), size, 24)
+    codes = encoder(torch.rand(6, 3, size, size, generator=torch.Generator().manual_seed(0)))
+    assert codes.shape == (6, 24)
+    assert codes.abs().max() < 1
+    assert codes.std(0).mean() > 0.01
+
+
+def test_gabor_energy_finds_the_orientation_and_hardly_minds_the_light() -> None:
+    line = torch.arange(64.0)
+    waves = 0.5 + 0.2 * torch.sin(2 * torch.pi * line / 8)
+    upright, lying = waves.expand(1, 3, 64, 64), waves[:, None].expand(1, 3, 64, 64)
+    energy = GaborEnergy()
+    found = [energy(x)[0, ORIENTATIONS : 2 * ORIENTATIONS, 8, 8].argmax().item() for x in (upright, lying)]
+    assert found == [0, ORIENTATIONS // 2]
+    dim = energy(0.3 * upright)[:, :-1]
+    assert (dim - energy(upright)[:, :-1]).abs().max() < 0.5 * energy(upright)[:, :-1].abs().max()
+
+
+def test_gabor_filters_see_no_flat_picture() -> None:
+    filters = gabor_filters()
+    assert filters.sum((1, 2, 3)).abs().max() < 1e-5
+    torch.testing.assert_close(filters.flatten(1).norm(dim=1), torch.ones(len(filters)))

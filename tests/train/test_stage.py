@@ -127,18 +127,27 @@ def test_frames_of_a_clip_may_be_more_than_two() -> None:
 def test_the_contrast_term_reaches_the_encoder(name: str) -> None:
     config = tiny_config("none")
     loss = dataclasses.replace(getattr(config, f"{name}_loss"), contrast=2.0)
-    data = dataclasses.replace(config.data, frames_per_clip=4, cycle_frames=2)
+    data = dataclasses.replace(config.data, frames_per_clip=4, cycle_frames=2, cycle_stride=2)
     stage = STAGES[name](
         tiny_networks(), dataclasses.replace(config, data=data, **{f"{name}_loss": loss}), None
     ).train()
     clips = face_tensor(3, 4)
     plain, parts = stage(clips)
-    total, with_contrast = stage(clips, None, clips)
+    total, with_contrast = stage(clips, None, clips.repeat(1, stage.views_per_frame, 1, 1, 1))
     assert with_contrast.keys() - parts.keys() == {"contrast"}
     assert total.item() == pytest.approx((plain + with_contrast["contrast"]).item(), rel=1e-5)
     with_contrast["contrast"].backward()
     touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
     assert touched == {f"{name}_encoder"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stride_lets_one_clip_in_so_many_go_round(name: str) -> None:
+    config = tiny_config("none")
+    strided = dataclasses.replace(config, data=dataclasses.replace(config.data, cycle_stride=2))
+    clips, networks = face_tensor(4), tiny_networks()
+    every, some = (STAGES[name](networks, c, None)(x)[0] for c, x in ((config, clips[::2]), (strided, clips)))
+    torch.testing.assert_close(every, some)
 
 
 def test_swapped_identity_codes_restore_the_other_frame() -> None:

@@ -13,7 +13,7 @@ from facecycle.cli import app
 @app.command()
 def train(
     run: Annotated[Path, typer.Option(help="Folder of the run: made, or gone on with by --resume.")],
-    data: Annotated[str, typer.Option(help="A face set that prepare or synth wrote, or 'synthetic'.")] = "",
+    data: Annotated[str, typer.Option(help="A face set by prepare or synth, several as A,B, or 'synthetic'.")] = "",
     preset: Annotated[str, typer.Option(help="paper, compact, smoke or facecycle.")] = "compact",
     method: Annotated[str, typer.Option(help="facecycle, or a rival: simclr, fabnet, tcae.")] = "",
     stage: Annotated[str, typer.Option(help="motion, identity, or both.")] = "both",

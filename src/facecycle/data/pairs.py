@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -22,6 +22,8 @@ from facecycle.errors import FaceCycleError
 
 Key = tuple[int, int]  # (epoch, index)
 ORDER, PARTNERS = 0, 1  # what a generator is for
+TRUTH = {"label/units", "label/pose"}  # columns of a generated face set
+TRUE_VALUES = 55
 
 
 @runtime_checkable
@@ -97,6 +99,7 @@ class FacePairs:
         min_gap_seconds: distance in time from the first frame to its partners.
         seed: of the order and of the partners.
         people: use these only; None means all.
+        across_clips: frames of one person belong together, whatever the clip.
 
     Attributes:
         clips: how many clips are used.
@@ -113,6 +116,7 @@ class FacePairs:
         min_gap_seconds: float = 0.4,
         seed: int = 0,
         people: Collection[str] | None = None,
+        across_clips: bool = False,
     ) -> None:
         self.faces, self.frames_per_item, self.min_gap_seconds, self.seed = (
             faces,
@@ -122,7 +126,7 @@ class FacePairs:
         )
         self.size, self.margin, self.stored = faces.size, faces.margin, faces.stored
         self.licence, self.crop = faces.licence, faces.crop
-        clips = _clips_of(faces, people)
+        clips = _of_people(faces, _clips_of(faces, people)) if across_clips else _clips_of(faces, people)
         usable = [clip for clip in clips if len(clip) >= frames_per_item]
         if not usable:
             raise FaceCycleError(
@@ -131,11 +135,13 @@ class FacePairs:
             )
         self.clips, self.short_clips = len(usable), len(clips) - len(usable)
         self._rows = np.concatenate(usable)  # anchors, clip after clip
-        self._times = faces.columns["time"][self._rows]
+        times = faces.columns["time"][self._rows]
+        self._times = np.full_like(times, np.nan) if across_clips else times
         lengths = np.array([len(clip) for clip in usable])
         ends = np.cumsum(lengths)
         self._first, self._last = np.repeat(ends - lengths, lengths), np.repeat(ends, lengths)
         self._order: tuple[int, np.ndarray] = (-1, self._rows)
+        self._truth: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -167,10 +173,25 @@ class FacePairs:
                 frame[:] = self.faces.image(int(row)).transpose(2, 0, 1)
         return batch
 
+    @property
+    def has_truth(self) -> bool:
+        """Were the faces generated, and written with what is true of them?"""
+        return self.faces.columns.keys() >= TRUTH
+
+    def truth(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k 55"]:
+        """What the generator says of the frames of a batch: 52 units and the pose.
+
+        Each is given less its mean over the set, and in units of its deviation. Only where `has_truth`.
+        """
+        if self._truth is None:
+            table = np.concatenate([self.faces.columns[name] for name in sorted(TRUTH, reverse=True)], 1)
+            self._truth = ((table - table.mean(0)) / (table.std(0) + 0.02)).astype(np.float32)
+        return self._truth[np.stack([self.rows(key) for key in keys])]
+
     def __getstate__(self) -> dict[str, Any]:
         # A worker process only needs to know where the pictures lie, not the names of a million frames.
         columns = {name: self.faces.columns[name] for name in ("key", "shard", "offset", "nbytes")}
-        return {**self.__dict__, "faces": FaceSet(self.faces.path, self.faces.meta, columns)}
+        return {**self.__dict__, "_truth": None, "faces": FaceSet(self.faces.path, self.faces.meta, columns)}
 
 
 class BatchPlan:
@@ -252,6 +273,13 @@ def _clips_of(faces: FaceSet, people: Collection[str] | None) -> list[np.ndarray
     if unknown:
         raise FaceCycleError(f"{faces.path}: nobody there is called {min(unknown)!r}; `facecycle inspect` lists people")
     return [clip for clip in clips if faces.columns["person"][clip[0]] in people]
+
+
+def _of_people(faces: FaceSet, clips: list[np.ndarray]) -> list[np.ndarray]:
+    together: dict[str, list[np.ndarray]] = {}
+    for clip in clips:
+        together.setdefault(faces.columns["person"][clip[0]], []).append(clip)
+    return [np.concatenate(parts) for parts in together.values()]
 
 
 def _generator(seed: int, epoch: int, index: int, purpose: int) -> np.random.Generator:

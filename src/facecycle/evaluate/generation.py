@@ -15,6 +15,8 @@ from facecycle.draw import flow_to_color, sheet, to_uint8
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.features import CodeSource, FeatureSource
 from facecycle.evaluate.judges import PoseJudge, Recogniser, find_sface
+from facecycle.evaluate.lpips import LPIPS, find_lpips
+from facecycle.evaluate.lpips import MEND as LPIPS_MEND
 from facecycle.evaluate.probe import bootstrap
 from facecycle.evaluate.rendered import Rendered, render
 from facecycle.evaluate.report import Report
@@ -38,7 +40,8 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         raise FaceCycleError(f"{source.name}: makes no pictures; give a run folder or a .safetensors file")
     truth = render(people, FRAMES, source.size, options.seed)
     made = make(source.networks, truth)
-    rows: PerRow = {}
+    notes: list[str] = []
+    lpips, rows = _lpips(notes), PerRow()
     for name, target, copied in (
         ("frontal", truth.frontal, truth.face),
         ("neutral", truth.neutral, truth.face),
@@ -46,10 +49,10 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         ("self-reenacted", truth.face, np.roll(truth.face.reshape(-1, FRAMES, *truth.face.shape[1:]), 1, 1)),
     ):
         copied = copied.reshape(target.shape)
-        rows |= compare_pictures(made[name], target, name) | compare_pictures(copied, target, f"{name}, input copied")
+        for label, shown in ((name, made[name]), (f"{name}, input copied", copied)):
+            rows |= compare_pictures(shown, target, label, lpips)
     rows |= flow_errors(source.networks, truth)
     rows |= pose_errors(PoseJudge(size=source.size), made["frontal"], truth)
-    notes = ["LPIPS was not measured: its weights are not part of this package"]
     rows |= identity_rows(source, made["frontal"], truth, notes)
     rows |= agreement(made, truth)
     numbers, intervals = summarise(rows, truth.person, options.seed)
@@ -69,6 +72,13 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         warnings=notes,
         figures={"made.png": lambda axes: _show(axes, made, truth)},
     )
+
+
+def _lpips(notes: list[str]) -> LPIPS | None:
+    file = find_lpips()
+    if file is None:
+        notes.append(f"LPIPS was not measured, its weights are not installed: {LPIPS_MEND}")
+    return LPIPS(file) if file else None
 
 
 @torch.inference_mode()
@@ -91,12 +101,14 @@ def tensor(pictures: Pictures) -> Float[Tensor, "n 3 s s"]:
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
 
 
-def compare_pictures(made: Pictures, true: Pictures, name: str) -> PerRow:
-    """L1 and mean squared error on [0, 1], PSNR in dB, SSIM; one value for each picture."""
+def compare_pictures(made: Pictures, true: Pictures, name: str, judge: LPIPS | None = None) -> PerRow:
+    """L1 and mean squared error on [0, 1], PSNR in dB, SSIM, LPIPS if there is a judge; a value for each picture."""
     x, y = tensor(made), tensor(true)
     error = ((x - y) ** 2).mean((1, 2, 3)).clamp(min=1e-8)
     ssim = [float(SSIM(b[None])(a[None])) for a, b in zip(x, y, strict=True)]
+    lpips = {f"{name} LPIPS": judge(x, y).double().numpy()} if judge else {}
     return {
+        **lpips,
         f"{name} L1": (x - y).abs().mean((1, 2, 3)).double().numpy(),
         f"{name} PSNR": (-10 * error.log10()).double().numpy(),
         f"{name} SSIM": np.array(ssim),

@@ -8,6 +8,7 @@ from facecycle.config import ModelConfig
 from facecycle.model.encoder import Encoder
 from facecycle.model.face_generator import FaceGenerator
 from facecycle.model.flow import FlowDecoder
+from facecycle.model.gabor_encoder import GaborEncoder
 from facecycle.model.identity_transfer import IdentityTransfer
 from facecycle.model.layers import scaled
 
@@ -17,10 +18,10 @@ class Networks(nn.Module):
 
     def __init__(
         self,
-        motion_encoder: Encoder,
+        motion_encoder: nn.Module,
         flow_decoder: FlowDecoder,
         face_generator: FaceGenerator,
-        identity_encoder: Encoder,
+        identity_encoder: nn.Module,
         identity_transfer: IdentityTransfer,
     ) -> None:
         super().__init__()
@@ -43,15 +44,22 @@ class Networks(nn.Module):
 
 def build_networks(config: ModelConfig) -> Networks:
     """The one place where a configuration becomes layers; weights are drawn from torch's current random state."""
-    encoder = scaled((64, 128, 256), config.encoder_width)
     flow = scaled((256, 128, 64), config.flow_width)
     generator = scaled((64, 128, 256), config.generator_width)
     return Networks(
-        motion_encoder=Encoder(encoder, config.image_size, config.code_dim, config.code_norm),
+        motion_encoder=build_encoder(config),
         flow_decoder=FlowDecoder(flow, config.code_dim, config.image_size, config.flow_inverse),
         face_generator=FaceGenerator(
             generator, config.generator_blocks, config.generator_paint, config.generator_noise
         ),
-        identity_encoder=Encoder(encoder, config.image_size, config.code_dim, config.code_norm),
+        identity_encoder=build_encoder(config),
         identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.generator_paint, config.code_dim),
     )
+
+
+def build_encoder(config: ModelConfig) -> nn.Module:
+    """Face -> code, of the kind and size that the configuration names."""
+    widths = scaled((64, 128, 256), config.encoder_width)
+    if config.encoder == "gabor":
+        return GaborEncoder(widths, config.image_size, config.code_dim)
+    return Encoder(widths, config.image_size, config.code_dim, config.code_norm)

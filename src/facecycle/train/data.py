@@ -1,4 +1,4 @@
-"""What ``--data`` names: a face set on disk, or ``synthetic``, which is drawn while training."""
+"""What ``--data`` names: face sets on disk, or ``synthetic``, which is drawn while training."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from facecycle.config import RunConfig
 from facecycle.data.faceset import FaceSet
+from facecycle.data.mixed import MixedClips
 from facecycle.data.pairs import ClipDataset, FacePairs, split_people
 from facecycle.errors import FaceCycleError
 
@@ -18,6 +19,8 @@ class Sources:
 
     training: ClipDataset
     validation: ClipDataset
+    by_person: ClipDataset
+    """What the identity stage learns from: ``training``, or the same frames with all clips of a person as one."""
     note: str
     """For people: what was found."""
 
@@ -28,7 +31,10 @@ def open_sources(data: str, config: RunConfig) -> Sources:
     Raises:
         FaceCycleError: no such face set, or one that holds too little.
     """
-    sources = _synthetic(config) if data == SYNTHETIC else _faceset(data, config)
+    parts = [
+        _synthetic(config) if name == SYNTHETIC else _faceset(name, config) for name in data.split(",") if name.strip()
+    ]
+    sources = parts[0] if len(parts) == 1 else _mix(parts, config)
     if sources.training.size != config.model.image_size:
         raise FaceCycleError(
             f"{data}: faces of {sources.training.size} px, model.image_size is {config.model.image_size}; "
@@ -45,7 +51,19 @@ def _faceset(data: str, config: RunConfig) -> Sources:
     who = f"{len(held_out)} held out" if held_out else "nobody held out: validation shows the training people"
     left_out = f"; {pairs.short_clips} clips too short for a pair" if pairs.short_clips else ""
     note = f"{len(pairs)} frames of {len(held_in)} people in {pairs.clips} clips, {who}{left_out}"
-    return Sources(pairs, checked, note)
+    people = pairs
+    if wanted.across_clips:
+        people = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed, held_in, across_clips=True)
+    return Sources(pairs, checked, people, note)
+
+
+def _mix(parts: list[Sources], config: RunConfig) -> Sources:
+    seed, frames = config.train.seed, config.data.frames_per_clip
+    training, validation, by_person = (
+        MixedClips([getattr(part, role) for part in parts], seed, frames)
+        for role in ("training", "validation", "by_person")
+    )
+    return Sources(training, validation, by_person, " + ".join(part.note for part in parts))
 
 
 def _synthetic(config: RunConfig) -> Sources:
@@ -54,4 +72,6 @@ def _synthetic(config: RunConfig) -> Sources:
     size, frames, seed = config.model.image_size, config.data.frames_per_clip, config.train.seed
     training = SyntheticFaces(size=size, frames_per_item=frames, seed=seed, split="train")
     validation = SyntheticFaces(size=size, frames_per_item=frames, seed=seed, split="held-out")
-    return Sources(training, validation, "synthetic people, drawn while training; validation on held-out ones")
+    return Sources(
+        training, validation, training, "synthetic people, drawn while training; validation on held-out ones"
+    )

@@ -105,8 +105,12 @@ def launch(device: str, settings: RunConfig) -> tuple[RunConfig, Fabric]:
 def _multiplies_bfloat16(kind: str) -> bool:
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    flags = Path("/proc/cpuinfo")
-    return kind == "cpu" and flags.is_file() and bool({"avx512_bf16", "amx_bf16"} & set(flags.read_text().split()))
+    file = Path("/proc/cpuinfo")
+    if kind != "cpu" or not file.is_file():
+        return False
+    # Intel's AVX-512 instructions for bfloat16, without AMX, were slower than float32 (docs/results.md).
+    words = set(file.read_text().split())
+    return "amx_bf16" in words or {"avx512_bf16", "AuthenticAMD"} <= words
 
 
 def _configure(

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from facecycle.config import RunConfig, StageConfig
-from facecycle.data.pairs import PairLoader
+from facecycle.data.mixed import MixedClips
+from facecycle.data.pairs import ClipDataset, FacePairs, Key, PairLoader
 from facecycle.draw import save_picture
 from facecycle.errors import FaceCycleError
 from facecycle.losses.perceptual import build_perceptual
@@ -110,13 +111,16 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     model.train()
 
     rank, world, workers = fabric.global_rank, fabric.world_size, config.data.workers
-    batches = iter(PairLoader(sources.training, settings.batch_size, workers, step, rank, world))
+    clips = sources.by_person if stage.name == "identity" else sources.training
+    loader = PairLoader(clips, settings.batch_size, workers, step, rank, world)
+    batches, tell = iter(loader), truth_of(clips, config, stage.name)
     images = settings.batch_size * config.data.frames_per_clip
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
         while step < settings.steps and not stop.asked():
             stored = next(batches).to(fabric.device, non_blocking=True)
+            truth = tell(loader.plan.keys(step)).to(fabric.device) if tell else None
             step += 1
-            loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step)
+            loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step, truth)
             averaged.update_parameters(networks)
             progress.advance(loss)
 
@@ -144,6 +148,7 @@ def train_step(
     config: RunConfig,
     name: str,
     step: int,
+    truth: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One step on this process's share of the batch; all its randomness follows from the seed and the step."""
     rank, world, settings = fabric.global_rank, fabric.world_size, getattr(config, name)
@@ -154,9 +159,11 @@ def train_step(
     for group in optimizer.param_groups:
         group["lr"] = rate(settings, step) * group["share"]
     views = None
-    if getattr(config, f"{name}_loss").contrast or METHODS[config.method][name].wants_views:
-        views = disturb(clips, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
-    loss, parts = model(clips, noise, views)
+    kind = METHODS[config.method][name]
+    if getattr(config, f"{name}_loss").contrast or truth is not None or kind.wants_views:
+        frames = clips.repeat(1, kind.views_per_frame, 1, 1, 1)
+        views = disturb(frames, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
+    loss, parts = model(clips, noise, views, truth)
     optimizer.zero_grad()
     fabric.backward(loss)
     if config.train.clip_gradient:
@@ -184,6 +191,22 @@ def validate(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, so
     run.tracker.write(stage.name, step, "validation", totals)
     first = judge.cycle(centre(stored[:4, : config.data.cycle_frames].to(fabric.device), config.model.image_size))
     save_picture(draw_cycle(first), run.folder / "previews" / f"{stage.name}-{step:08d}.png")
+
+
+def truth_of(clips: ClipDataset, config: RunConfig, stage: str) -> Callable[[list[Key]], Tensor] | None:
+    """How to look up what the generator says of a batch, if the stage asks for it.
+
+    Raises:
+        FaceCycleError: it asks, and nothing of the data was generated.
+    """
+    if stage != "motion" or not config.motion_loss.truth:
+        return None
+    if not isinstance(clips, FacePairs | MixedClips) or not clips.has_truth:
+        raise FaceCycleError(
+            f"{config.data.source}: motion_loss.truth = {config.motion_loss.truth} needs a face set that facecycle "
+            "synth wrote; name one, or set motion_loss.truth=0"
+        )
+    return lambda keys: torch.from_numpy(clips.truth(keys))
 
 
 def parameter_groups(stage: Stage) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from facecycle.config import IdentityLossConfig, MotionLossConfig, RunConfig, StageConfig
 from facecycle.cycles.identity import IdentityCycle, identity_cycle
 from facecycle.cycles.motion import MotionCycle, batch_mean, motion_cycle, next_frame
+from facecycle.data.pairs import TRUE_VALUES
 from facecycle.losses.contrast import clip_contrast, frame_contrast
 from facecycle.losses.objective import Objective, identity_objective, motion_objective
 from facecycle.losses.perceptual import PerceptualFeatures
@@ -21,7 +22,7 @@ from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import cycle_error
 from facecycle.train.distributed import whole_batch, whole_batch_mean
-from facecycle.types import Clip
+from facecycle.types import Clip, Views
 
 
 class Stage(nn.Module):
@@ -33,6 +34,8 @@ class Stage(nn.Module):
     name: str
     wants_views = False
     """Whether disturbed views are needed whatever the weight of the contrast term."""
+    views_per_frame = 1
+    """How many of them the contrast term compares."""
 
     @classmethod
     def extend(cls, networks: Networks, config: RunConfig) -> None:
@@ -70,18 +73,33 @@ class Stage(nn.Module):
         return whole_batch_mean if self.training else batch_mean
 
     def forward(
-        self, clips: Clip, noise: torch.Generator | None = None, views: Clip | None = None
+        self,
+        clips: Clip,
+        noise: torch.Generator | None = None,
+        views: Views | None = None,
+        truth: Float[Tensor, "b k t"] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The objective of a batch, and its named parts; ``views`` are the frames disturbed, for the contrast term."""
-        cycle = self.cycle(clips[:, : self.config.data.cycle_frames], noise)
+        """The objective of a batch, and its named parts.
+
+        Args:
+            clips: ``b k 3 h w``; those that `DataConfig` names go round the cycle.
+            noise: see `motion_cycle`.
+            views: all frames disturbed, ``views_per_frame`` times, one after the other: for the terms on codes.
+            truth: of all frames, where they were generated.
+        """
+        cycle = self.cycle(clips[:: self.config.data.cycle_stride, : self.config.data.cycle_frames], noise)
         codes = self.encoder()(views.flatten(0, 1)).unflatten(0, views.shape[:2]) if views is not None else None
         with torch.autocast(clips.device.type, enabled=False):  # variances of half precision are no variances
             cycle = self.in_single_precision(cycle)
             objective = self.objective(cycle)
             if codes is None:
                 return objective.total, objective.parts
-            contrast = self.weight().contrast * self.contrast(cycle, codes.float())
-            return objective.total + contrast, {**objective.parts, "contrast": contrast}
+            terms = self.code_terms(codes.float(), truth)
+            return objective.total + torch.stack(list(terms.values())).sum(), {**objective.parts, **terms}
+
+    def code_terms(self, codes: Float[Tensor, "b v d"], truth: Float[Tensor, "b k t"] | None) -> dict[str, Tensor]:
+        """What the codes of disturbed views are asked for beside the cycle, weighted."""
+        return {"contrast": self.weight().contrast * self.contrast(codes)}
 
     def weight(self) -> MotionLossConfig | IdentityLossConfig:
         """The weights of the terms."""
@@ -91,8 +109,8 @@ class Stage(nn.Module):
         """The encoder that learns."""
         return getattr(self.networks, f"{self.name}_encoder")
 
-    def contrast(self, cycle: Any, views: Float[Tensor, "b k d"]) -> Tensor:
-        """What the codes are asked for beside the cycle, given those of the disturbed views."""
+    def contrast(self, views: Float[Tensor, "b k d"]) -> Tensor:
+        """Codes that belong together, among others."""
         raise NotImplementedError
 
     @staticmethod
@@ -122,9 +140,24 @@ class MotionStage(Stage):
     """Learns the motion code, the flow and the face generator."""
 
     name = "motion"
+    views_per_frame = 2
+
+    @classmethod
+    def extend(cls, networks: Networks, config: RunConfig) -> None:
+        if config.motion_loss.truth:
+            networks.head = nn.Linear(config.model.code_dim, TRUE_VALUES)
 
     def trained(self) -> list[nn.Module]:
-        return self.networks.motion_parts()
+        return [*self.networks.motion_parts(), *([self.networks.head] if self.networks.head else [])]
+
+    def code_terms(self, codes: Float[Tensor, "b v d"], truth: Float[Tensor, "b k t"] | None) -> dict[str, Tensor]:
+        terms = super().code_terms(codes, truth)
+        if truth is None or self.networks.head is None:
+            return terms
+        wanted = truth.repeat(1, self.views_per_frame, 1)
+        error = torch.where(wanted.isnan(), 0.0, self.networks.head(codes) - wanted.nan_to_num()) ** 2
+        units, pose = error[..., :-3].mean(), error[..., -3:].mean()
+        return {**terms, "truth": self.config.motion_loss.truth * (units + pose)}
 
     def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> MotionCycle:
         return motion_cycle(self.networks, clips, noise, self.average())
@@ -132,9 +165,10 @@ class MotionStage(Stage):
     def objective(self, cycle: MotionCycle) -> Objective:
         return motion_objective(cycle, self.config.motion_loss, self.perceptual)
 
-    def contrast(self, cycle: MotionCycle, views: Float[Tensor, "b k d"]) -> Tensor:
-        codes = cycle.motion.unflatten(0, (len(views), -1))
-        return frame_contrast(codes, views, self.config.views.temperature)
+    def contrast(self, views: Float[Tensor, "b k d"]) -> Tensor:
+        one, other = views.chunk(2, 1)
+        temperature = self.config.views.temperature
+        return (frame_contrast(one, other, temperature) + frame_contrast(other, one, temperature)) / 2
 
     def check(self, cycle: MotionCycle) -> dict[str, Tensor]:
         frames = min(self.config.data.frames_per_clip, self.config.data.cycle_frames)
@@ -165,13 +199,12 @@ class IdentityStage(Stage):
     def objective(self, cycle: IdentityCycle) -> Objective:
         return identity_objective(cycle, self.config.identity_loss, self.perceptual)
 
-    def contrast(self, cycle: IdentityCycle, views: Float[Tensor, "b k d"]) -> Tensor:
-        codes = torch.cat([cycle.identity.unflatten(0, (len(views), -1)), views], 1)
-        everyone = whole_batch(codes) if self.training else codes
-        clip = torch.arange(len(everyone), device=codes.device).repeat_interleave(codes.shape[1])
+    def contrast(self, views: Float[Tensor, "b k d"]) -> Tensor:
+        everyone = whole_batch(views) if self.training else views
+        clip = torch.arange(len(everyone), device=views.device).repeat_interleave(views.shape[1])
         return clip_contrast(
-            codes.flatten(0, 1),
-            clip[: codes.shape[0] * codes.shape[1]],
+            views.flatten(0, 1),
+            clip[: views.shape[0] * views.shape[1]],
             everyone.flatten(0, 1),
             clip,
             self.config.views.temperature,

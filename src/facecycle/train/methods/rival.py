@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from facecycle.losses.objective import Objective, add_up
 from facecycle.model.networks import Networks
 from facecycle.train.stage import Stage
-from facecycle.types import Clip
+from facecycle.types import Clip, Views
 
 
 class RivalStage(Stage):
@@ -37,7 +38,11 @@ class RivalStage(Stage):
         return [*encoders, self.head]
 
     def forward(
-        self, clips: Clip, noise: torch.Generator | None = None, views: Clip | None = None
+        self,
+        clips: Clip,
+        noise: torch.Generator | None = None,
+        views: Views | None = None,
+        truth: Float[Tensor, "b k t"] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The rival's own terms alone, whatever the method's contrast term weighs."""
         return super().forward(clips, noise)

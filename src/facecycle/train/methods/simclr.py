@@ -19,7 +19,7 @@ from facecycle.train.distributed import whole_batch
 from facecycle.train.methods.rival import RivalStage
 from facecycle.train.stage import code_statistics
 from facecycle.train.views import disturb
-from facecycle.types import Clip, Code, Face
+from facecycle.types import Clip, Code, Face, Views
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SimclrStage(RivalStage):
     def build_head(cls, config: RunConfig) -> nn.Module:
         return nn.Sequential(nn.Linear(config.model.code_dim, 256), nn.ReLU(), nn.Linear(256, 128))
 
-    def cycle(self, clips: Clip, noise: torch.Generator | None = None, views: Clip | None = None) -> SimclrViews:
+    def cycle(self, clips: Clip, noise: torch.Generator | None = None, views: Views | None = None) -> SimclrViews:
         if views is None:  # validation: the same disturbance every time
             views = disturb(clips, self.config.views, torch.Generator(clips.device).manual_seed(0))
         face, view = clips.flatten(0, 1), views.flatten(0, 1)
@@ -52,7 +52,11 @@ class SimclrStage(RivalStage):
         return SimclrViews(face, view, codes[: len(face)], *projected)
 
     def forward(
-        self, clips: Clip, noise: torch.Generator | None = None, views: Clip | None = None
+        self,
+        clips: Clip,
+        noise: torch.Generator | None = None,
+        views: Views | None = None,
+        truth: Float[Tensor, "b k t"] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         cycle = self.cycle(clips, noise, views)
         with torch.autocast(clips.device.type, enabled=False):

@@ -1,0 +1,67 @@
+"""Several face sets as one source of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from facecycle.data.pairs import TRUE_VALUES, ClipDataset, FacePairs, Key
+from facecycle.errors import FaceCycleError
+
+
+class MixedClips:
+    """Every item of every set once an epoch, shuffled together; a batch holds them in proportion to their sizes.
+
+    Args:
+        sets: of the same picture size, margin and crop.
+        seed: of the order.
+        frames_per_item: how many frames they give.
+
+    Raises:
+        FaceCycleError: the sets do not go together.
+    """
+
+    def __init__(self, sets: Sequence[ClipDataset], seed: int = 0, frames_per_item: int = 2) -> None:
+        first = sets[0]
+        for other in sets[1:]:
+            for name in ("size", "margin", "stored", "crop"):
+                if getattr(other, name) != getattr(first, name):
+                    raise FaceCycleError(
+                        f"face sets of different {name} ({getattr(first, name)} and {getattr(other, name)}) cannot be "
+                        "mixed; prepare them alike"
+                    )
+        self.sets, self.seed, self.frames_per_item = list(sets), seed, frames_per_item
+        self.size, self.margin, self.stored, self.crop = first.size, first.margin, first.stored, first.crop
+        self.licence = "; ".join(dict.fromkeys(part.licence for part in sets))
+        self._ends = np.cumsum([len(part) for part in sets])
+        self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, key: Key) -> UInt8[np.ndarray, "k 3 s s"]:
+        part, inner = self._find(key)
+        return part[inner]
+
+    @property
+    def has_truth(self) -> bool:
+        """Does any of the sets have it?"""
+        return any(isinstance(part, FacePairs) and part.has_truth for part in self.sets)
+
+    def truth(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k 55"]:
+        """As `FacePairs.truth`; not a number where a set has none."""
+        unknown = np.full((1, self.frames_per_item, TRUE_VALUES), np.nan, np.float32)
+        found = (self._find(key) for key in keys)
+        return np.concatenate(
+            [part.truth([at]) if isinstance(part, FacePairs) and part.has_truth else unknown for part, at in found]
+        )
+
+    def _find(self, key: Key) -> tuple[ClipDataset, Key]:
+        epoch, index = key
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.Generator(np.random.Philox([self.seed, epoch])).permutation(len(self)))
+        place = int(self._order[1][index])
+        part = int(np.searchsorted(self._ends, place, side="right"))
+        return self.sets[part], (epoch, place - (int(self._ends[part - 1]) if part else 0))

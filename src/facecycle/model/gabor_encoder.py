@@ -1,0 +1,114 @@
+"""A face as a code, from oriented energy: an encoder that learns quickly."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from facecycle.types import Code, Face
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+WAVELENGTHS = (4.0, 8.0)  # pixels
+ORIENTATIONS = 8
+GROUP = 16  # channels that are normalised together
+
+
+class GaborEncoder(nn.Module):
+    """Face -> code in (-1, 1): fixed Gabor energy, three levels of residual blocks, one linear layer.
+
+    The local energy of oriented edges is what classical descriptors of faces are made of (Daugman 1985; Wiskott et
+    al. 1997), and it hardly changes with light. Beginning there instead of at pixels saves the first hours of
+    training; 2.3 M parameters and 64 M multiply-adds at full width and 64 px.
+
+    Args:
+        widths: channels at 1/4, 1/8 and 1/16 of the resolution.
+        image_size: side of the face in pixels, a multiple of 16.
+        code_dim: length of the code.
+    """
+
+    def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int) -> None:
+        super().__init__()
+        small, middle, large = widths
+        self.energy = GaborEnergy()
+        self.stem = nn.Sequential(nn.Conv2d(self.energy.channels, small, 1), _norm(small), nn.ReLU())
+        self.levels = nn.Sequential(
+            NormedBlock(small, small), NormedBlock(small, middle, 2), NormedBlock(middle, large, 2)
+        )
+        # However large the picture, the linear layer sees 4 x 4 places (48 px: 3 x 3).
+        halvings = max(0, (image_size // 64).bit_length() - 1)
+        self.shrink = nn.AvgPool2d(2**halvings) if halvings else nn.Identity()
+        side = image_size // 16 >> halvings
+        last = nn.Linear(large * side * side, code_dim)
+        self.code = nn.Sequential(nn.Flatten(), last, nn.RMSNorm(code_dim, elementwise_affine=False), nn.Tanh())
+
+    def forward(self, face: Face) -> Code:
+        return self.code(self.shrink(self.levels(self.stem(self.energy(face)))))
+
+
+class GaborEnergy(nn.Module):
+    """Face -> the modulus of Gabor responses at a quarter of the resolution, relative to their strength nearby.
+
+    Two wavelengths, eight orientations, and the luma itself as the last channel. Nothing here is learnt.
+    """
+
+    filters: Tensor
+    channels = len(WAVELENGTHS) * ORIENTATIONS + 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("filters", gabor_filters(), persistent=False)
+
+    def forward(self, face: Face) -> Float[Tensor, "b c h4 w4"]:
+        luma = (face * face.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+        responses = F.conv2d(luma, self.filters.to(luma.dtype), stride=2, padding=self.filters.shape[-1] // 2)
+        energy = (responses[:, 0::2] ** 2 + responses[:, 1::2] ** 2 + 1e-6).sqrt()
+        nearby = F.avg_pool2d(energy.mean(1, keepdim=True), 9, 1, 4, count_include_pad=False)
+        relative = F.avg_pool2d(energy / (nearby + 0.05), 2)
+        return torch.cat([(relative - 1) / 0.6, (F.avg_pool2d(luma, 4) - 0.5) / 0.25], 1)
+
+
+def gabor_filters(radius: int = 10) -> Float[Tensor, "n 1 k k"]:
+    """Pairs of an even and an odd filter for each wavelength and orientation, of mean 0 and length 1."""
+    line = torch.arange(-radius, radius + 1).double()
+    filters = []
+    for wavelength in WAVELENGTHS:
+        envelope = torch.exp(-(line[:, None] ** 2 + line**2) / (2 * (wavelength / 2) ** 2))
+        for k in range(ORIENTATIONS):
+            angle = math.pi * k / ORIENTATIONS
+            phase = 2 * math.pi / wavelength * (line * math.cos(angle) + line[:, None] * math.sin(angle))
+            for wave in (torch.cos(phase), torch.sin(phase)):
+                windowed = envelope * wave
+                windowed = windowed - envelope * (windowed.sum() / envelope.sum())
+                filters.append(windowed / windowed.norm())
+    return torch.stack(filters)[:, None].float()
+
+
+class NormedBlock(nn.Module):
+    """Two convolutions with group normalisation (Wu and He 2018) beside a straight path; one may halve the resolution.
+
+    Groups are of one face's channels: no face's code depends on the others in its batch.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), _norm(channels_out), nn.ReLU(),
+            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False), _norm(channels_out),
+        )  # fmt: skip
+        self.straight: nn.Module = nn.Identity()
+        if stride > 1 or channels_in != channels_out:
+            self.straight = nn.Sequential(
+                nn.AvgPool2d(stride), nn.Conv2d(channels_in, channels_out, 1, bias=False), _norm(channels_out)
+            )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        return F.relu(self.straight(x) + self.inner(x))
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    groups = max(1, channels // GROUP)
+    return nn.GroupNorm(groups if channels % groups == 0 else 1, channels)

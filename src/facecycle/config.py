@@ -228,13 +228,6 @@ class RunConfig(Section):
     identity: StageConfig = StageConfig()
     train: TrainConfig = TrainConfig()
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.motion_loss.truth and self.augment.mirror:
-            raise FaceCycleError(
-                "motion_loss.truth knows no mirrored faces: set augment.mirror=0, or motion_loss.truth=0"
-            )
-
 
 def from_dict(values: dict[str, Any], kind: type[Any] = RunConfig, where: str = "") -> Any:
     """Build a configuration from nested plain values; an unknown key is an error that names its neighbours."""

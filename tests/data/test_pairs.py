@@ -148,3 +148,20 @@ def test_nobody_changes_sides_when_others_join() -> None:
     assert set(before[1]) < set(after[1])
     with pytest.raises(FaceCycleError, match="nobody can be held out"):
         split_people(named(["only"]))
+
+
+def test_across_clips_a_person_is_one_long_clip(tmp_path: Path) -> None:
+    root = write_faceset(tmp_path / "set", size=64, margin=0.25, licence="CC0", origin="synthetic")
+    with ShardWriter(root, 0) as shard:
+        for person, clip, frame in itertools.product("ab", (0, 1), range(2)):
+            shard.add(f"{person}{clip}{frame}", jpeg(frame), row(f"p{person}", f"p{person}/{clip}", frame))
+    finish_faceset(root, 1)
+    faces = FaceSet.open(root)
+    assert FacePairs(faces).clips == 4
+    pairs = FacePairs(faces, across_clips=True)
+    assert (len(pairs), pairs.clips) == (8, 2)
+    rows = np.array([pairs.rows((epoch, index)) for epoch in range(20) for index in range(8)])
+    person, clip = faces.columns["person"][rows], faces.columns["clip"][rows]
+    assert (person[:, 0] == person[:, 1]).all()
+    assert (clip[:, 0] != clip[:, 1]).any()
+    assert not pairs.has_truth

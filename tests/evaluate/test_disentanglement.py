@@ -13,6 +13,7 @@ from facecycle.data.crop import CROP_NAME
 from facecycle.evaluate import disentanglement
 from facecycle.evaluate.crossed import FACTORS, Crossed, draw_crossed
 from facecycle.evaluate.disentanglement import identity_error, measure, split_for
+from facecycle.evaluate.groups import groups_of, within
 from facecycle.evaluate.modularity import dci, mutual_information_gap, separated_predictability
 from facecycle.evaluate.tasks import Options
 
@@ -110,3 +111,17 @@ def test_drawn_people_are_crossed_and_kept(tmp_path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
     left, right = (drawn.pictures[drawn.levels[:, 3] == side].mean((0, 3)) for side in (0, 2))
     assert left[:, :16].mean() - left[:, 16:].mean() > right[:, :16].mean() - right[:, 16:].mean() + 10
+
+
+def test_groups_part_the_people_and_keep_their_faces() -> None:
+    crossed = draw_crossed(12, 32, seed=5)
+    groups = groups_of(crossed, 5)
+    thirds = [members for name, members in groups.items() if name.endswith("third")]
+    assert len(thirds) == 3
+    assert (np.sum(thirds, 0) == 1).all()
+    features = crossed.levels.astype(np.float32)
+    found, part = within(thirds[0], features, crossed)
+    assert len(found) == len(part.pictures) == 4 * len(features) // 12
+    assert set(part.levels[:, 0]) == set(np.flatnonzero(thirds[0]))
+    bright = [crossed.pictures[members[crossed.levels[:, 0]]][..., :].mean() for members in (thirds[0], thirds[2])]
+    assert bright[0] > bright[1]

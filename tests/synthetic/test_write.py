@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from facecycle.cli import app, commands  # noqa: F401
 from facecycle.data.crop import landmarks5_from_68
 from facecycle.data.faceset import FaceSet
+from facecycle.data.pairs import TRUE_VALUES, FacePairs
 from facecycle.errors import FaceCycleError
 from facecycle.synthetic.sheet import draw_sheet
 from facecycle.synthetic.write import synth
@@ -140,3 +141,18 @@ def test_the_command_writes_and_draws(tmp_path):
 def test_a_sheet_can_be_drawn_alone(tmp_path):
     draw_sheet(tmp_path / "sheet.png", people=2, frames=2, size=32)
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_pairs_know_what_is_true_of_their_frames(faceset):
+    pairs = FacePairs(FaceSet.open(faceset), frames_per_item=2)
+    assert pairs.has_truth
+    keys = [(0, 0), (1, 3)]
+    found = pairs.truth(keys)
+    assert found.shape == (2, 2, TRUE_VALUES)
+    columns = pairs.faces.columns
+    pose = columns["label/pose"]
+    wanted = (pose - pose.mean(0)) / (pose.std(0) + 0.02)
+    rows = np.stack([pairs.rows(key) for key in keys])
+    assert np.allclose(found[..., -3:], wanted[rows], atol=1e-5)
+    units = columns["label/units"]
+    assert np.allclose(found[..., :-3], ((units - units.mean(0)) / (units.std(0) + 0.02))[rows], atol=1e-4)

@@ -165,3 +165,13 @@ def test_weights_that_are_no_numbers_are_not_kept(faces: Path, tmp_path: Path) -
     with pytest.raises(FaceCycleError, match=r"last good checkpoint: none yet; lower the learning rate"):
         train_tiny(run, exploding(faces, log_every=100, checkpoint_every=4, validate_every=100), stage="motion")
     assert not checkpoint.complete(run / "checkpoints")
+
+
+def test_the_truth_is_asked_of_generated_faces_only(faces: Path, tmp_path: Path) -> None:
+    config = tiny_config(faces)
+    asked = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, truth=1.0))
+    with pytest.raises(FaceCycleError, match=r"augment\.mirror=0"):
+        train_tiny(tmp_path / "mirrored", asked)
+    asked = dataclasses.replace(asked, augment=dataclasses.replace(config.augment, mirror=0.0))
+    with pytest.raises(FaceCycleError, match="facecycle synth wrote"):
+        train_tiny(tmp_path / "drawn", asked)

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from facecycle.data.pairs import TRUE_VALUES
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.train.loop import parameter_groups
 from facecycle.train.stage import STAGES, Stage, code_statistics
@@ -139,6 +140,26 @@ def test_the_contrast_term_reaches_the_encoder(name: str) -> None:
     with_contrast["contrast"].backward()
     touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
     assert touched == {f"{name}_encoder"}
+
+
+def test_the_truth_is_read_from_codes_and_unknown_truth_counts_for_nothing() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, truth=2.0))
+    networks = tiny_networks()
+    STAGES["motion"].extend(networks, config)
+    stage, clips = STAGES["motion"](networks, config, None).train(), face_tensor(3)
+    views = clips.repeat(1, 2, 1, 1, 1)
+    assert networks.head is not None
+    truth = torch.randn(3, 2, TRUE_VALUES, generator=torch.Generator().manual_seed(0))
+    half = truth.clone()
+    half[1:] = torch.nan
+    wanted = (networks.head(networks.motion_encoder(views[:1].flatten(0, 1))) - truth[:1].repeat(1, 2, 1)[0]) ** 2
+    found = stage(clips, None, views, half)[1]["truth"]
+    assert found.item() == pytest.approx(2 / 3 * (wanted[:, :-3].mean() + wanted[:, -3:].mean()).item(), rel=1e-4)
+    found.backward()
+    assert networks.head.weight.grad is not None
+    assert "truth" not in stage(clips, None, views)[1]
+    assert not any(name.startswith("head") for name in tiny_networks().state_dict())
 
 
 @pytest.mark.parametrize("name", STAGES)

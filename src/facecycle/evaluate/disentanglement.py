@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from facecycle.evaluate.crossed import FACTORS, Crossed, draw_crossed
 from facecycle.evaluate.features import FeatureSource
+from facecycle.evaluate.groups import groups_of, within
 from facecycle.evaluate.modularity import dci, mutual_information_gap, separated_predictability
 from facecycle.evaluate.probe import Probe, Split, bootstrap, fit_logistic, fit_mlp
 from facecycle.evaluate.report import Report, installed_versions
@@ -40,6 +41,10 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         _probe_all(features, crossed, layer, numbers, intervals, options.seed)
         rate, interval = identity_error(features, crossed, options.seed)
         numbers[f"EER of person, {layer}"], intervals[f"EER of person, {layer}"] = rate, interval
+    for group, members in groups_of(crossed, options.seed).items():
+        for layer, features in codes.items():
+            name = f"EER of person, {layer}, {group}"
+            numbers[name], intervals[name] = identity_error(*within(members, features, crossed), options.seed)
     together = np.concatenate(list(codes.values()), 1)
     _modularity(together, crossed, numbers, options.seed)
     headline = tuple(f"{factor} from {layer}" for layer in layers for factor in FACTORS)
@@ -148,6 +153,7 @@ def _protocol(crossed: Crossed) -> list[str]:
         "combinations, trained on the others; a fifth chooses C",
         "linear: logistic regression on standardised codes; MLP: one hidden layer of 256",
         "EER: cosine of centred codes, pairs that differ in expression, pose and light",
+        "EER by group: both people of a pair belong to it; thirds by depth of skin tone, darkest last",
         "interval: bootstrap over people (EER: over pairs)",
     ]
 

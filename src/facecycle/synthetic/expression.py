@@ -16,14 +16,14 @@ EMOTIONS: dict[str, dict[str, float]] = {
     "neutral": {},
     "happy": {"mouthSmile": 0.95, "cheekSquint": 0.75, "eyeSquint": 0.3, "mouthUpperUp": 0.5, "mouthLowerDown": 0.4}
     | {"jawOpen": 0.18, "mouthDimple": 0.3},
-    "sad": {"mouthFrown": 0.8, "browInnerUp": 1.1, "mouthShrugLower": 0.65, "mouthStretch": 0.3, "eyeSquint": 0.15}
-    | {"eyeBlink": 0.2, "eyeLookDown": 0.25},
-    "surprise": {"jawOpen": 0.75, "eyeWide": 1.0, "browInnerUp": 0.9, "browOuterUp": 1.0, "mouthFunnel": 0.15},
+    "sad": {"mouthFrown": 1.1, "browInnerUp": 0.7, "browDown": 1.1, "mouthStretch": 1.1, "mouthRollLower": 0.3}
+    | {"eyeSquint": 0.65, "eyeBlink": 0.25, "eyeLookDown": 0.35},
+    "surprise": {"jawOpen": 0.85, "eyeWide": 1.05, "browInnerUp": 0.5, "browOuterUp": 0.9, "mouthFunnel": 0.9},
     "anger": {"browDown": 1.1, "eyeSquint": 0.3, "eyeWide": 0.5, "noseSneer": 0.6, "mouthUpperUp": 0.45}
     | {"mouthLowerDown": 0.6, "mouthStretch": 0.35, "mouthFrown": 0.35, "jawOpen": 0.12, "jawForward": 0.25},
-    "disgust": {"noseSneer": 1.1, "mouthUpperUp": 0.85, "eyeSquint": 1.1, "cheekSquint": 0.7, "eyeBlink": 0.3}
-    | {"browDown": 0.3, "mouthFrown": 0.5, "mouthShrugLower": 0.45, "mouthShrugUpper": 0.3}
-    | {"jawOpen": 0.15, "mouthLowerDown": 0.35, "tongueOut": 0.3},
+    "disgust": {"noseSneer": 1.0, "mouthUpperUp": 1.1, "eyeSquint": 1.1, "cheekSquint": 1.0, "eyeBlink": 0.45}
+    | {"browDown": 0.55, "mouthFrown": 0.6, "mouthShrugLower": 0.9, "mouthShrugUpper": 0.3}
+    | {"jawOpen": 0.15, "tongueOut": 0.6},
     "fear": {"browInnerUp": 1.15, "browOuterUp": 0.1, "browDown": 0.4, "eyeWide": 1.1, "mouthStretch": 1.15}
     | {"jawOpen": 0.4, "mouthLowerDown": 1.0, "mouthUpperUp": 0.3, "mouthFrown": 0.3},
 }

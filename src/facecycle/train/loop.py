@@ -197,14 +197,16 @@ def truth_of(clips: ClipDataset, config: RunConfig, stage: str) -> Callable[[lis
     """How to look up what the generator says of a batch, if the stage asks for it.
 
     Raises:
-        FaceCycleError: it asks, and nothing of the data was generated.
+        FaceCycleError: it asks, and nothing of the data was generated, or faces are mirrored.
     """
     if stage != "motion" or not config.motion_loss.truth:
         return None
+    if config.augment.mirror:
+        raise FaceCycleError("motion_loss.truth knows no mirrored faces: set augment.mirror=0, or motion_loss.truth=0")
     if not isinstance(clips, FacePairs | MixedClips) or not clips.has_truth:
         raise FaceCycleError(
-            f"{config.data.source}: motion_loss.truth = {config.motion_loss.truth} needs a face set that facecycle "
-            "synth wrote; name one, or set motion_loss.truth=0"
+            f"{config.data.source}: motion_loss.truth = {config.motion_loss.truth} needs a face set that "
+            "facecycle synth wrote; name one, or set motion_loss.truth=0"
         )
     return lambda keys: torch.from_numpy(clips.truth(keys))
 

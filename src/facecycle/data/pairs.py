@@ -183,10 +183,11 @@ class FacePairs:
 
         Each is given less its mean over the set, and in units of its deviation. Only where `has_truth`.
         """
-        if self._truth is None:
+        table = self._truth
+        if table is None:
             table = np.concatenate([self.faces.columns[name] for name in sorted(TRUTH, reverse=True)], 1)
-            self._truth = ((table - table.mean(0)) / (table.std(0) + 0.02)).astype(np.float32)
-        return self._truth[np.stack([self.rows(key) for key in keys])]
+            table = self._truth = ((table - table.mean(0)) / (table.std(0) + 0.02)).astype(np.float32)
+        return table[np.stack([self.rows(key) for key in keys])]
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process only needs to know where the pictures lie, not the names of a million frames.
@@ -278,7 +279,7 @@ def _clips_of(faces: FaceSet, people: Collection[str] | None) -> list[np.ndarray
 def _of_people(faces: FaceSet, clips: list[np.ndarray]) -> list[np.ndarray]:
     together: dict[str, list[np.ndarray]] = {}
     for clip in clips:
-        together.setdefault(faces.columns["person"][clip[0]], []).append(clip)
+        together.setdefault(str(faces.columns["person"][clip[0]]), []).append(clip)
     return [np.concatenate(parts) for parts in together.values()]
 
 

@@ -58,7 +58,7 @@ def draw_crossed(people: int = 40, size: int = 64, seed: int = 0, cache: Path | 
     """
     counts = (people, len(EMOTIONS), len(YAWS), len(LIGHTS))
     levels = np.array(list(itertools.product(*map(range, counts))))
-    settings = f"crossed 1 {counts} {size} {seed} {EMOTIONS} {YAWS} {LIGHTS} {STRENGTH}"
+    settings = f"crossed 2 {counts} {size} {seed} {EMOTIONS} {YAWS} {LIGHTS} {STRENGTH}"
     checksum = hashlib.sha256(settings.encode()).hexdigest()
     file = None if cache is None else cache / f"crossed-{checksum[:32]}.npz"
     if file is not None and file.is_file():

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import load_networks, read_weights
 from facecycle.train import checkpoint
+from facecycle.train.data import open_sources
+from facecycle.train.loop import truth_of
 from tiny import make_faceset, records, resume_tiny, tiny_config, train_tiny
 
 CHECKPOINTS = ["motion-00000003", "motion-00000006", "identity-00000003", "identity-00000006"]
@@ -172,6 +174,9 @@ def test_the_truth_is_asked_of_generated_faces_only(faces: Path, tmp_path: Path)
     asked = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, truth=1.0))
     with pytest.raises(FaceCycleError, match=r"augment\.mirror=0"):
         train_tiny(tmp_path / "mirrored", asked)
+    assert truth_of(open_sources(str(faces), config).training, config, "motion") is None
+    rival = dataclasses.replace(asked, method="simclr")  # rivals are asked for nothing but their own terms
+    assert truth_of(open_sources(str(faces), config).training, rival, "motion") is None
     asked = dataclasses.replace(asked, augment=dataclasses.replace(config.augment, mirror=0.0))
     with pytest.raises(FaceCycleError, match="facecycle synth wrote"):
         train_tiny(tmp_path / "drawn", asked)

@@ -199,7 +199,7 @@ def truth_of(clips: ClipDataset, config: RunConfig, stage: str) -> Callable[[lis
     Raises:
         FaceCycleError: it asks, and nothing of the data was generated, or faces are mirrored.
     """
-    if stage != "motion" or not config.motion_loss.truth:
+    if stage != "motion" or not config.motion_loss.truth or config.method != "facecycle":
         return None
     if config.augment.mirror:
         raise FaceCycleError("motion_loss.truth knows no mirrored faces: set augment.mirror=0, or motion_loss.truth=0")

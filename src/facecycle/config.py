@@ -149,6 +149,7 @@ class MotionLossConfig(Section):
     perceptual: float = number(0.01, 0)
     contrast: float = number(0.0, 0)  # a frame among the frames of its clip; not in the paper, see docs/method.md
     truth: float = number(0.0, 0)  # of synthetic frames: their units and pose, read from the code; docs/method.md
+    true_neutral: float = number(0.0, 0)  # of the neutral face from the one that the generator drew; likewise
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ class IdentityLossConfig(Section):
     anchor: float = number(5.0, 0)  # of the mean face to the average neutral face; not in the paper, see docs/method.md
     mean_face_slack: float = number(0.1, 0, 1)
     contrast: float = number(0.0, 0)  # a clip among other clips; not in the paper, see docs/method.md
+    independence: float = number(0.0, 0)  # of the identity code from the motion code within a person; likewise
     swap: bool = False  # restore each frame by the identity code of the clip's other frame
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facecycle.data.faceset import FaceSet, ShardWriter, finish_faceset, write_faceset
-from facecycle.data.pairs import BatchPlan, FacePairs, PairLoader, split_people
+from facecycle.data.pairs import BatchPlan, FacePairs, PairLoader
+from facecycle.data.people import split_people
 from facecycle.errors import FaceCycleError
 
 from .test_faceset import jpeg, row

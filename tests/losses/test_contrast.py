@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facecycle.losses.contrast import clip_contrast, frame_contrast
+from facecycle.losses.contrast import clip_contrast, dependence, frame_contrast
 
 
 def codes(*shape: int, seed: int = 0) -> Tensor:
@@ -58,3 +58,23 @@ def test_scale_of_a_code_does_not_matter() -> None:
     torch.testing.assert_close(clip_contrast(3 * x, clips, 3 * x, clips), clip_contrast(x, clips, x, clips))
     views = codes(2, 4, 8)
     torch.testing.assert_close(frame_contrast(views[:, :2], views), frame_contrast(5 * views[:, :2], views))
+
+
+def test_dependence_is_the_formula_written_out() -> None:
+    x, y = codes(5, 3, 4), codes(5, 3, 6, seed=1)
+    within_x, within_y = (z - z.mean(1, keepdim=True) for z in (x, y))
+    total = 0.0
+    for i in range(4):
+        for j in range(6):
+            total += float((within_x[..., i] * within_y[..., j]).sum() / 10) ** 2
+    spread = float(((x - x.flatten(0, 1).mean(0)) ** 2).sum(-1).mean())
+    assert dependence(x, y).item() == pytest.approx(total / spread / float((within_y**2).sum() / 10), rel=1e-4)
+
+
+def test_dependence_sees_a_leak_and_neither_the_person_nor_chance() -> None:
+    motion, person = codes(200, 4, 8), codes(200, 1, 8, seed=1).expand(-1, 4, -1)
+    assert dependence(person, motion).item() == pytest.approx(0, abs=1e-9)
+    alone, leaky = dependence(person + 0.3 * codes(200, 4, 8, seed=2), motion), dependence(person + motion, motion)
+    assert alone < 0.002
+    assert leaky > 20 * alone
+    assert dependence(7 * (person + motion), 3 * motion).item() == pytest.approx(leaky.item(), rel=1e-4)

@@ -121,3 +121,10 @@ def test_gabor_filters_see_no_flat_picture() -> None:
     filters = gabor_filters()
     assert filters.sum((1, 2, 3)).abs().max() < 1e-5
     torch.testing.assert_close(filters.flatten(1).norm(dim=1), torch.ones(len(filters)))
+
+
+def test_the_separated_bank_answers_as_the_whole_one() -> None:
+    luma = torch.rand(3, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    filters = gabor_filters()
+    whole = torch.nn.functional.conv2d(luma, filters, stride=2, padding=filters.shape[-1] // 2)
+    torch.testing.assert_close(GaborEnergy().respond(luma), whole, rtol=0, atol=1e-5)

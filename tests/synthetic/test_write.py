@@ -13,8 +13,13 @@ from typer.testing import CliRunner
 from facecycle.cli import app, commands  # noqa: F401
 from facecycle.data.crop import landmarks5_from_68
 from facecycle.data.faceset import FaceSet
-from facecycle.data.pairs import TRUE_VALUES, FacePairs
+from facecycle.data.pairs import FacePairs
+from facecycle.data.truth import TRUE_VALUES
 from facecycle.errors import FaceCycleError
+from facecycle.synthetic import truth
+from facecycle.synthetic.clip import Clip
+from facecycle.synthetic.person import create_person
+from facecycle.synthetic.seeds import PersonKey
 from facecycle.synthetic.sheet import draw_sheet
 from facecycle.synthetic.write import synth
 
@@ -156,3 +161,31 @@ def test_pairs_know_what_is_true_of_their_frames(faceset):
     assert np.allclose(found[..., -3:], wanted[rows], atol=1e-5)
     units = columns["label/units"]
     assert np.allclose(found[..., :-3], ((units - units.mean(0)) / (units.std(0) + 0.02))[rows], atol=1e-4)
+
+
+def test_a_neutral_face_ends_each_clip_and_is_no_frame_of_it(faceset, tmp_path):
+    root = tmp_path / "set"
+    assert synth(root, **SMALL, neutral=True) == 9
+    faces, plain = FaceSet.open(root), FaceSet.open(faceset)
+    marked = faces.columns["label/neutral"]
+    assert marked.sum() == 3
+    assert np.array_equal(faces.columns["label/pose"][~marked], plain.columns["label/pose"])
+    assert not faces.columns["label/pose"][marked].any()
+    assert not faces.columns["label/units"][marked].any()
+    pairs = FacePairs(faces, frames_per_item=2, neutral=True)
+    assert (len(pairs), pairs.has_neutral) == (6, True)
+    item, rows = pairs[0, 3], pairs.rows((0, 3))
+    own = np.flatnonzero(marked & (faces.columns["clip"] == faces.columns["clip"][rows[0]]))
+    assert item.shape[0] == 3
+    assert not marked[rows].any()
+    assert np.array_equal(item[2], faces.image(int(own[0])).transpose(2, 0, 1))
+    without = FacePairs(plain, frames_per_item=2, neutral=True)
+    assert not without.has_neutral
+    assert not without[0, 0][2].any()
+
+
+def test_the_neutral_face_is_the_true_one_without_camera_faults(tmp_path):
+    clip = Clip(create_person(PersonKey("train", 5, 0)), (0,))
+    frame = clip.frame(1.0, 48, clean=True, at_rest=True)
+    assert np.array_equal(frame.picture, truth.frontal(clip, 1.0, 48))
+    assert (frame.emotion, frame.strength) == ("neutral", 0.0)

@@ -35,6 +35,15 @@ def test_the_centre_is_the_crop_without_its_margin() -> None:
     assert centre(x, 32).max() <= 1
 
 
+def test_still_frames_are_recoloured_but_not_moved() -> None:
+    moved = dataclasses.replace(NOTHING, shift=0.1, scale=0.1, mirror=1.0)
+    found, plain = augment(stored(), 32, moved, keyed(1), still=1), augment(stored(), 32, NOTHING, keyed(1))
+    torch.testing.assert_close(found[:, -1], plain[:, -1].flip(-1), atol=1e-4, rtol=0)
+    assert (found[:, 0] - plain[:, 0].flip(-1)).abs().max() > 1e-2
+    grey = augment(stored(), 32, dataclasses.replace(NOTHING, grey=1.0), keyed(1), still=1)
+    assert grey[:, -1].std(1).max() < 1e-5
+
+
 @given(st.integers(0, 1000), st.sampled_from([(40, 32), (80, 64), (60, 48)]))
 @settings(deadline=None, max_examples=10)
 def test_no_augmentation_is_the_centre(seed: int, sizes: tuple[int, int]) -> None:

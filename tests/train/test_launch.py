@@ -43,7 +43,11 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--precision", "8bit"], "train.precision = '8bit': must be one of"),
         (["--device", "tpu"], "device 'tpu' is not on this machine: choose auto, cpu"),
         (["--device", "cpu", "--set", "perceptual.name=none", "--stage", "identity"], "give --init WEIGHTS"),
-        (["--device", "cpu", "--init", "gone"], "gone: no such file"),
+        (["--device", "cpu", "--init", "gone"], "no weights 'gone'; looked at"),
+        (
+            ["--device", "cpu", "--set", "motion_loss.true_neutral=1"],
+            "needs a face set that facecycle synth --neutral wrote",
+        ),
         (["--config", "gone.toml"], "gone.toml: no such file"),
         (["--resume"], "config.toml: no such file"),
         (["--resume", "--set", "motion.steps=5"], "--resume goes on exactly as configured"),

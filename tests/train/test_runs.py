@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from facecycle.errors import FaceCycleError
-from facecycle.model.weights import load_networks, read_weights
+from facecycle.model.weights import load_networks, read_weights, save_weights
 from facecycle.train import checkpoint
 from facecycle.train.data import open_sources
 from facecycle.train.loop import truth_of
@@ -131,6 +131,35 @@ def test_init_takes_the_weights_and_nothing_else(whole: Path, faces: Path, tmp_p
     assert resume_tiny(run, stage="identity") is True
     resumed = load_file(run / "weights.safetensors")
     assert all(torch.equal(resumed[name], after[name]) for name in after)
+
+
+def test_weights_keep_the_terms_of_those_they_began_with(whole: Path, faces: Path, tmp_path: Path) -> None:
+    licensed, run = tmp_path / "licensed", tmp_path / "run"
+    networks, about = load_networks(whole)
+    licensed.mkdir()
+    save_weights(networks, licensed / "weights.safetensors", about.model, "research only", about.trained)
+    assert train_tiny(run, tiny_config(faces), stage="identity", init=licensed) is True
+    assert read_weights(run).licence == f"research only; {about.licence}"
+    shutil.rmtree(run / "checkpoints/identity-00000006")
+    assert resume_tiny(run, stage="identity") is True
+    assert read_weights(run).licence == f"research only; {about.licence}"
+
+
+def test_init_takes_single_networks_and_lets_the_others_differ(whole: Path, faces: Path, tmp_path: Path) -> None:
+    run, parts = tmp_path / "run", ["motion_encoder", "flow_decoder"]
+    config = tiny_config(faces, motion=1)
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, generator_blocks=2),
+        motion=dataclasses.replace(config.motion, lr=(1e-12,)),
+    )
+    assert train_tiny(run, config, stage="motion", init=whole, init_parts=parts) is True
+    before, after = (load_file(folder / "weights.safetensors") for folder in (whole, run))
+    same = [name for name in before if name in after and torch.allclose(before[name], after[name], atol=1e-6)]
+    assert {name for name in before if name.split(".")[0] in parts} <= set(same)
+    assert not any(name.startswith("face_generator.blocks.0.weight") for name in same)
+    with pytest.raises(FaceCycleError, match="no network is called 'nose': choose of motion_encoder, "):
+        train_tiny(tmp_path / "other", config, init=whole, init_parts=["nose"])
 
 
 def test_init_of_another_size_is_refused(whole: Path, faces: Path, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from facecycle.data.pairs import TRUE_VALUES
+from facecycle.data.truth import TRUE_VALUES
+from facecycle.losses.contrast import dependence
 from facecycle.losses.perceptual import PerceptualFeatures
+from facecycle.losses.terms import SSIM
 from facecycle.train.loop import parameter_groups
 from facecycle.train.stage import STAGES, Stage, code_statistics
 from tiny import face_tensor, tiny_config, tiny_networks
@@ -160,6 +162,38 @@ def test_the_truth_is_read_from_codes_and_unknown_truth_counts_for_nothing() -> 
     assert networks.head.weight.grad is not None
     assert "truth" not in stage(clips, None, views)[1]
     assert not any(name.startswith("head") for name in tiny_networks().state_dict())
+
+
+def test_neutral_faces_are_held_to_the_true_ones_where_these_are_known() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, true_neutral=2.0))
+    stage, clips = STAGES["motion"](tiny_networks(), config, None).train(), face_tensor(3)
+    known = stage.cycle(clips).neutral.detach().unflatten(0, (3, 2))[:, 0]
+    parts = stage(clips, None, None, None, known)[1]
+    wanted = known.repeat_interleave(2, 0)
+    made = stage.cycle(clips).neutral
+    by_hand = 2 * ((made - wanted).abs().mean() + 5 * (1 - SSIM(wanted)(made)))
+    assert parts["true_neutral"].item() == pytest.approx(by_hand.item(), rel=1e-4)
+    parts["true_neutral"].backward()
+    touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
+    assert touched == {"motion_encoder", "flow_decoder", "face_generator"}
+    unknown = stage(clips, None, None, None, torch.full_like(known, torch.nan))[1]["true_neutral"]
+    assert unknown.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_identity_code_is_held_apart_from_the_frozen_motion_code() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(config, identity_loss=dataclasses.replace(config.identity_loss, independence=3.0))
+    stage, clips = STAGES["identity"](tiny_networks(), config, None).train(), face_tensor(3)
+    parts = stage(clips, None, clips)[1]
+    codes, motion = (
+        encoder(clips.flatten(0, 1)).unflatten(0, (3, 2))
+        for encoder in (stage.networks.identity_encoder, stage.networks.motion_encoder)
+    )
+    assert parts["independence"].item() == pytest.approx(3 * dependence(codes, motion).item(), rel=1e-4)
+    parts["independence"].backward()
+    touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
+    assert touched == {"identity_encoder"}
 
 
 @pytest.mark.parametrize("name", STAGES)

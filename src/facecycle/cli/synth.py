@@ -25,6 +25,7 @@ def synth(
     pitch: Annotated[float, typer.Option(help="Widest turn up or down, degrees.")] = 30.0,
     roll: Annotated[float, typer.Option(help="Widest tilt, degrees.")] = 20.0,
     workers: Annotated[int, typer.Option(help="Processes that draw.")] = 2,
+    neutral: Annotated[bool, typer.Option("--neutral", help="Add each clip's neutral frontal face.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet to this file.")] = None,
 ) -> None:
     """Draw synthetic face clips with exact ground truth, as a face set or as a contact sheet."""
@@ -37,7 +38,7 @@ def synth(
     if out is None and sheet is None:
         raise FaceCycleError("nothing to do: name a folder for the face set, or a picture with --sheet")
     pose = PoseRange(yaw, pitch, roll)
-    options = SynthOptions(people, clips, frames, size, margin, seed, split, pose)
+    options = SynthOptions(people, clips, frames, size, margin, seed, split, pose, neutral)
     options.check()
     if sheet is not None:
         shown = min(people, 16)
@@ -47,9 +48,9 @@ def synth(
         from rich.progress import Progress
 
         with Progress(transient=True) as bar:
-            task = bar.add_task("synth", total=people * clips * frames)
+            task = bar.add_task("synth", total=people * clips * options.rows_per_clip)
             count = write(
-                out, people, clips, frames, size, seed, options.split, margin, pose, workers,
+                out, people, clips, frames, size, seed, options.split, margin, pose, workers, neutral,
                 lambda done: bar.advance(task, done),
             )  # fmt: skip
         typer.echo(f"{count} frames of {people} people in {out}")

@@ -22,7 +22,10 @@ def train(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A config.toml instead of a preset.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run.")] = False,
-    init: Annotated[Path | None, typer.Option(help="Begin with the weights of this run or file.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Begin with the weights of this run, file or shipped name.")] = None,
+    init_parts: Annotated[
+        str, typer.Option(help="Take these networks alone from --init, such as motion_encoder,identity_encoder.")
+    ] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="32-true, bf16-mixed, 16-mixed; empty: as configured.")] = "",
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the step: slow to begin, then faster.")] = False,
@@ -42,6 +45,7 @@ def train(
     finished = start(
         run=run, data=data, preset=preset, config=config, stage=stage, assignments=assignments,
         method=method, resume=resume, init=init, device=device, minutes=max_minutes,
+        init_parts=[name.strip() for name in init_parts.split(",") if name.strip()],
     )  # fmt: skip
     if finished is not None:
         typer.echo(f"{run}: {'finished' if finished else 'stopped; go on with --resume'}")

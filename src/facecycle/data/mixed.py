@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from facecycle.data.pairs import TRUE_VALUES, ClipDataset, FacePairs, Key
+from facecycle.data.pairs import ClipDataset, FacePairs, Key
+from facecycle.data.truth import TRUE_VALUES
 from facecycle.errors import FaceCycleError
+
+
+def join_licences(licences: Iterable[str]) -> str:
+    """The terms of what was made of several things: those of each, once."""
+    return "; ".join(dict.fromkeys(term for licence in licences for term in licence.split("; ")))
 
 
 class MixedClips:
@@ -34,7 +40,7 @@ class MixedClips:
                     )
         self.sets, self.seed, self.frames_per_item = list(sets), seed, frames_per_item
         self.size, self.margin, self.stored, self.crop = first.size, first.margin, first.stored, first.crop
-        self.licence = "; ".join(dict.fromkeys(part.licence for part in sets))
+        self.licence = join_licences(part.licence for part in sets)
         self._ends = np.cumsum([len(part) for part in sets])
         self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
 
@@ -49,6 +55,11 @@ class MixedClips:
     def has_truth(self) -> bool:
         """Does any of the sets have it?"""
         return any(isinstance(part, FacePairs) and part.has_truth for part in self.sets)
+
+    @property
+    def has_neutral(self) -> bool:
+        """Does any of the sets have neutral faces?"""
+        return any(isinstance(part, FacePairs) and part.has_neutral for part in self.sets)
 
     def truth(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k 55"]:
         """As `FacePairs.truth`; not a number where a set has none."""

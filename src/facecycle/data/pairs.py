@@ -6,7 +6,6 @@ number of processes, or on where a run was interrupted.
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -18,12 +17,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from facecycle.data.faceset import FaceSet
+from facecycle.data.people import clips_by_person, clips_of
+from facecycle.data.truth import has_values, neutral_rows, true_values
 from facecycle.errors import FaceCycleError
 
 Key = tuple[int, int]  # (epoch, index)
 ORDER, PARTNERS = 0, 1  # what a generator is for
-TRUTH = {"label/units", "label/pose"}  # columns of a generated face set
-TRUE_VALUES = 55
 
 
 @runtime_checkable
@@ -58,34 +57,6 @@ class ClipDataset(Protocol):
         ...
 
 
-def split_people(faces: FaceSet, held_out: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
-    """Split by person into (training, validation).
-
-    A person's side follows from a hash of seed and name, so it stays the same when others join the set. Both sides
-    get at least one person.
-
-    Args:
-        faces: the face set.
-        held_out: expected share of people held out, in [0, 1); 0 holds out nobody.
-        seed: another seed, another split.
-
-    Raises:
-        FaceCycleError: people are to be held out of a set with one person.
-    """
-    people = faces.people()
-    if held_out <= 0:
-        return people, []
-    if len(people) < 2:
-        raise FaceCycleError(f"{faces.path}: one person only, nobody can be held out; set data.held_out to 0")
-
-    def place(name: str) -> float:
-        return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()) / 2**64
-
-    ranked = sorted(people, key=place)
-    count = min(max(sum(place(name) < held_out for name in people), 1), len(people) - 1)
-    return sorted(ranked[count:]), sorted(ranked[:count])
-
-
 class FacePairs:
     """K different frames of one clip (or photos of one person) per item.
 
@@ -100,6 +71,7 @@ class FacePairs:
         seed: of the order and of the partners.
         people: use these only; None means all.
         across_clips: frames of one person belong together, whatever the clip.
+        neutral: end each item with the neutral face of the visited frame's clip; a black picture where it has none.
 
     Attributes:
         clips: how many clips are used.
@@ -117,6 +89,7 @@ class FacePairs:
         seed: int = 0,
         people: Collection[str] | None = None,
         across_clips: bool = False,
+        neutral: bool = False,
     ) -> None:
         self.faces, self.frames_per_item, self.min_gap_seconds, self.seed = (
             faces,
@@ -124,9 +97,10 @@ class FacePairs:
             min_gap_seconds,
             seed,
         )
+        self._neutral = neutral_rows(faces) if neutral else None
         self.size, self.margin, self.stored = faces.size, faces.margin, faces.stored
         self.licence, self.crop = faces.licence, faces.crop
-        clips = _of_people(faces, _clips_of(faces, people)) if across_clips else _clips_of(faces, people)
+        clips = clips_by_person(faces, people) if across_clips else clips_of(faces, people)
         usable = [clip for clip in clips if len(clip) >= frames_per_item]
         if not usable:
             raise FaceCycleError(
@@ -167,27 +141,35 @@ class FacePairs:
 
     def __getitems__(self, keys: Sequence[Key]) -> UInt8[np.ndarray, "b k 3 s s"]:
         """A whole batch at once: what the loader's workers call."""
-        batch = np.empty((len(keys), self.frames_per_item, 3, self.stored, self.stored), np.uint8)
+        pictures = self.frames_per_item + (self._neutral is not None)
+        batch = np.zeros((len(keys), pictures, 3, self.stored, self.stored), np.uint8)
         for item, key in zip(batch, keys, strict=True):
-            for frame, row in zip(item, self.rows(key), strict=True):
-                frame[:] = self.faces.image(int(row)).transpose(2, 0, 1)
+            rows = self.rows(key)
+            if self._neutral is not None:
+                rows = np.append(rows, self._neutral[rows[0]])
+            for frame, row in zip(item, rows, strict=True):
+                if row >= 0:
+                    frame[:] = self.faces.image(int(row)).transpose(2, 0, 1)
         return batch
 
     @property
     def has_truth(self) -> bool:
         """Were the faces generated, and written with what is true of them?"""
-        return self.faces.columns.keys() >= TRUTH
+        return has_values(self.faces)
+
+    @property
+    def has_neutral(self) -> bool:
+        """Do its items end with a neutral face, of one clip at least?"""
+        return self._neutral is not None and bool((self._neutral >= 0).any())
 
     def truth(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k 55"]:
         """What the generator says of the frames of a batch: 52 units and the pose.
 
-        Each is given less its mean over the set, and in units of its deviation. Only where `has_truth`.
+        See `facecycle.data.truth.true_values`; only where `has_truth`.
         """
-        table = self._truth
-        if table is None:
-            table = np.concatenate([self.faces.columns[name] for name in sorted(TRUTH, reverse=True)], 1)
-            table = self._truth = ((table - table.mean(0)) / (table.std(0) + 0.02)).astype(np.float32)
-        return table[np.stack([self.rows(key) for key in keys])]
+        if self._truth is None:
+            self._truth = true_values(self.faces)
+        return self._truth[np.stack([self.rows(key) for key in keys])]
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process only needs to know where the pictures lie, not the names of a million frames.
@@ -264,23 +246,6 @@ class PairLoader:
 
     def __iter__(self) -> Iterator[UInt8[Tensor, "b k 3 s s"]]:
         return iter(self._loader)
-
-
-def _clips_of(faces: FaceSet, people: Collection[str] | None) -> list[np.ndarray]:
-    clips = faces.clips()
-    if people is None:
-        return clips
-    unknown = set(people) - set(faces.people())
-    if unknown:
-        raise FaceCycleError(f"{faces.path}: nobody there is called {min(unknown)!r}; `facecycle inspect` lists people")
-    return [clip for clip in clips if faces.columns["person"][clip[0]] in people]
-
-
-def _of_people(faces: FaceSet, clips: list[np.ndarray]) -> list[np.ndarray]:
-    together: dict[str, list[np.ndarray]] = {}
-    for clip in clips:
-        together.setdefault(str(faces.columns["person"][clip[0]]), []).append(clip)
-    return [np.concatenate(parts) for parts in together.values()]
 
 
 def _generator(seed: int, epoch: int, index: int, purpose: int) -> np.random.Generator:

@@ -55,3 +55,22 @@ def clip_contrast(
     same = (clips[:, None] == other_clips[None, :]) & ~itself
     log_share = likeness - likeness.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
     return -((log_share * same).sum(1) / same.sum(1).clamp(min=1)).mean()
+
+
+def dependence(codes: Float[Tensor, "b k d"], others: Float[Tensor, "b k e"]) -> Scalar:
+    """How much of what moves one code within a clip another one tells, linearly.
+
+    The squared norm of the covariance of the two codes' deviations from their clip's mean (the Hilbert-Schmidt
+    independence criterion with linear kernels, Gretton et al. 2005), where the first code has variance 1 over the
+    batch in all its directions together, and the second within its clips. A code that is the same for all frames of
+    a clip, or changes with other things, gives 0; about 1 / (b (k - 1)) is left to chance.
+
+    Args:
+        codes: of ``k`` frames of each clip, which should not tell of ``others``.
+        others: of the same frames.
+    """
+    count = codes.shape[0] * (codes.shape[1] - 1)
+    spread = (codes - codes.mean((0, 1))).square().sum(-1).mean()
+    deviation, other = (x - x.mean(1, keepdim=True) for x in (codes, others))
+    covariance = torch.einsum("bkd,bke->de", deviation, other) / count
+    return covariance.square().sum() / (spread * other.square().sum() / count).clamp(min=1e-12)

@@ -80,6 +80,15 @@ def identity_objective(
     )
 
 
+def true_neutral(made: Face, true: Face) -> Scalar:
+    """How far neutral faces are from those that the generator drew: |N - N*| + 5 (1 - S(N, N*)).
+
+    A true face that is not known is not a number, and counts as one that was met.
+    """
+    target = torch.where(true.isnan(), made.detach(), true)
+    return l1(made, target) + 5 * (1 - SSIM(target)(made))
+
+
 def style(pictures: list[Face], target: Face, perceptual: PerceptualFeatures | None) -> Tensor:
     """Sum over layers of the mean squared difference of Gram matrices, over all pictures against one target.
 

@@ -55,20 +55,33 @@ class GaborEnergy(nn.Module):
     Two wavelengths, eight orientations, and the luma itself as the last channel. Nothing here is learnt.
     """
 
-    filters: Tensor
+    rows: Tensor
+    columns: Tensor
     channels = len(WAVELENGTHS) * ORIENTATIONS + 1
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("filters", gabor_filters(), persistent=False)
+        rows, columns = separate(gabor_filters())
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, face: Face) -> Float[Tensor, "b c h4 w4"]:
         luma = (face * face.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-        responses = F.conv2d(luma, self.filters.to(luma.dtype), stride=2, padding=self.filters.shape[-1] // 2)
+        responses = self.respond(luma)
         energy = (responses[:, 0::2] ** 2 + responses[:, 1::2] ** 2 + 1e-6).sqrt()
         nearby = F.avg_pool2d(energy.mean(1, keepdim=True), 9, 1, 4, count_include_pad=False)
         relative = F.avg_pool2d(energy / (nearby + 0.05), 2)
         return torch.cat([(relative - 1) / 0.6, (F.avg_pool2d(luma, 4) - 0.5) / 0.25], 1)
+
+    def respond(self, luma: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b n h2 w2"]:
+        """What all filters answer at half the resolution, outside the picture taken as 0."""
+        width, reach = luma.shape[-1], self.rows.shape[-1] // 2
+        # With one channel in, a matrix product is far faster than a convolution; its rows come out channels-last.
+        line = torch.eye(width, dtype=luma.dtype, device=luma.device)[:, None, None]
+        along = F.conv2d(line, self.rows.to(luma.dtype), stride=(1, 2), padding=(0, reach)).permute(0, 3, 1, 2)
+        profiles = (luma[:, 0] @ along.flatten(1)).unflatten(-1, along.shape[1:3]).permute(0, 3, 1, 2)
+        columns = self.columns.to(luma.dtype, memory_format=torch.channels_last)
+        return F.conv2d(profiles, columns, stride=(2, 1), padding=(reach, 0))
 
 
 def gabor_filters(radius: int = 10) -> Float[Tensor, "n 1 k k"]:
@@ -85,6 +98,21 @@ def gabor_filters(radius: int = 10) -> Float[Tensor, "n 1 k k"]:
                 windowed = windowed - envelope * (windowed.sum() / envelope.sum())
                 filters.append(windowed / windowed.norm())
     return torch.stack(filters)[:, None].float()
+
+
+def separate(
+    filters: Float[Tensor, "n 1 k k"], tolerance: float = 1e-6
+) -> tuple[Float[Tensor, "r 1 1 k"], Float[Tensor, "n r k 1"]]:
+    """A bank as two: along the rows first, then along the columns, which is four times as fast on a CPU.
+
+    A Gabor filter is a sum of few products of a row and a column, and a bank shares its rows: the singular vectors of
+    all rows together are the first bank.
+    """
+    count, side = filters.shape[0], filters.shape[-1]
+    left, strength, rows = torch.linalg.svd(filters.double().reshape(count * side, side), full_matrices=False)
+    rank = int((strength > tolerance * strength[0]).sum())
+    columns = (left[:, :rank] * strength[:rank]).reshape(count, side, rank).transpose(1, 2)
+    return rows[:rank, None, None].float().contiguous(), columns[..., None].float().contiguous()
 
 
 class NormedBlock(nn.Module):

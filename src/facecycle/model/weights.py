@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,21 +107,32 @@ def load_networks(path: str | Path, device: str | torch.device = "cpu") -> tuple
     return networks.eval().requires_grad_(False), weights
 
 
-def load_state(networks: Networks, path: str | Path) -> None:
+def load_state(networks: Networks, path: str | Path, parts: Collection[str] = ()) -> None:
     """Fill networks of the same sizes from a weights file.
 
+    Args:
+        networks: to be filled.
+        path: a file, or a run folder.
+        parts: of these networks alone, such as ``motion_encoder``; all unless given. The others may differ in size.
+
     Raises:
-        FaceCycleError: the file holds other sizes, or other tensors.
+        FaceCycleError: the file holds other sizes, or other tensors, or there is no such part.
     """
     path = _locate(path)
+    expected = {name: x for name, x in networks.state_dict().items() if not name.startswith("head.")}
+    known = list(dict.fromkeys(name.partition(".")[0] for name in expected))
+    if strangers := set(parts) - set(known):
+        raise FaceCycleError(f"no network is called {min(strangers)!r}: choose of {', '.join(known)}")
+    wanted = {name for name in expected if name.partition(".")[0] in (parts or known)}
     with safe_open(path, "pt") as file:
-        state: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    expected = networks.state_dict()
+        names = [name for name in file.keys() if not parts or name in wanted]  # noqa: SIM118
+        state: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in names}
     if surplus := state.keys() - expected.keys():
         raise FaceCycleError(
             f"{path}: holds {min(surplus)}, which the model lacks; use the configuration the file was trained with"
         )
-    for name, tensor in expected.items():
+    for name in wanted:
+        tensor = expected[name]
         if name not in state:
             raise FaceCycleError(f"{path}: holds no {name}; it was cut or changed")
         if state[name].shape != tensor.shape:
@@ -129,7 +140,7 @@ def load_state(networks: Networks, path: str | Path) -> None:
                 f"{path}: {name} has shape {tuple(state[name].shape)}, the model wants {tuple(tensor.shape)}; "
                 "use the configuration the file was trained with"
             )
-    networks.load_state_dict(state)
+    networks.load_state_dict(state, strict=False)  # what is missing is checked above
 
 
 def _locate(path: str | Path) -> Path:

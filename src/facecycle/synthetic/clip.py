@@ -121,16 +121,25 @@ class Clip:
         cx, cy = self.camera.centre
         return replace(self.camera, centre=(cx + float(x), cy + float(y)), target=tuple(float(v) for v in posed.aim))
 
-    def frame(self, time: float, size: int = 80, margin: float = 0.25, clean: bool = False) -> Frame:
-        """The crop of a moment, grown by ``margin``, drawn at ``size`` pixels; ``clean``: without camera faults."""
-        state = self.state(time)
+    def frame(
+        self, time: float, size: int = 80, margin: float = 0.25, clean: bool = False, at_rest: bool = False
+    ) -> Frame:
+        """The crop of a moment, grown by ``margin``, drawn at ``size`` pixels.
+
+        Args:
+            time: seconds since the clip began.
+            size, margin: see `facecycle.data.faceset`.
+            clean: without camera faults.
+            at_rest: the person without expression, looking straight ahead, instead of what is done then.
+        """
+        state = self.state(time).neutral(frontal=True) if at_rest else self.state(time)
         posed = pose_person(self.person, state, self.mesh)
         camera = self.view(posed, time)
         landmarks = camera.project(posed.landmarks)[:, :2]
         crop = fit_crop(landmarks5_from_68(landmarks))
         picture, drawing = self.shoot(posed, camera, crop.expand(margin), size, time, clean)
         low, high = landmarks.min(0), landmarks.max(0)
-        emotion, strength = self.tracks.emotion_at(time)
+        emotion, strength = ("neutral", 0.0) if at_rest else self.tracks.emotion_at(time)
         return Frame(
             picture=picture,
             time=time,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,12 @@ class SynthOptions:
     seed: int
     split: str
     pose: PoseRange
+    neutral: bool = False
+
+    @property
+    def rows_per_clip(self) -> int:
+        """Frames and, where asked for, the neutral face."""
+        return self.frames + self.neutral
 
     def check(self) -> None:
         """Raises FaceCycleError: a value out of range, named."""
@@ -56,7 +62,7 @@ class SynthOptions:
     @property
     def shards(self) -> list[range]:
         """Indices of the people in each shard; the plan does not depend on the number of workers."""
-        per_shard = max(1, min(SHARD_FRAMES // (self.clips * self.frames), -(-self.people // FEWEST_SHARDS)))
+        per_shard = max(1, min(SHARD_FRAMES // (self.clips * self.rows_per_clip), -(-self.people // FEWEST_SHARDS)))
         return [range(a, min(a + per_shard, self.people)) for a in range(0, self.people, per_shard)]
 
 
@@ -71,6 +77,7 @@ def synth(
     margin: float = 0.25,
     pose: PoseRange | None = None,
     workers: int = 1,
+    neutral: bool = False,
     tell: Callable[[int], None] | None = None,
 ) -> int:
     """Draw a face set of synthetic people.
@@ -82,6 +89,8 @@ def synth(
         seed, split: which people; see `PersonKey`.
         pose: how far heads turn.
         workers: processes.
+        neutral: add to each clip a clean picture of the person without expression, frontal, in the clip's light
+            (``label/neutral`` marks it): what `motion_loss.neutral` teaches.
         tell: called with the number of frames of every finished shard.
 
     Returns:
@@ -90,24 +99,33 @@ def synth(
     Raises:
         FaceCycleError: a value out of range, a folder that holds something else, a full disk.
     """
-    options = SynthOptions(people, clips, frames, size, margin, seed, split, pose or PoseRange())
+    options = SynthOptions(people, clips, frames, size, margin, seed, split, pose or PoseRange(), neutral)
     options.check()
     if workers < 1:
         raise FaceCycleError(f"workers={workers}: at least 1")
     limits = {"yaw": options.pose.yaw, "pitch": options.pose.pitch, "roll": options.pose.roll}
-    made = {"people": people, "clips": clips, "frames": frames, "seed": seed, "split": split, "pose": limits}
+    made: dict[str, Any] = {
+        "people": people,
+        "clips": clips,
+        "frames": frames,
+        "seed": seed,
+        "split": split,
+        "pose": limits,
+    }
+    if neutral:
+        made["neutral"] = True  # sets without it stay what they were
     root = write_faceset(out, size=size, margin=margin, licence=LICENCE, origin="synthetic", synthetic=made)
     tell = tell or (lambda count: None)
     todo = []
     for index, members in enumerate(options.shards):
         if shard_is_written(root, index):
-            tell(len(members) * clips * frames)
+            tell(len(members) * clips * options.rows_per_clip)
         else:
             todo.append(index)
     for index in _write_shards(root, options, todo, workers):
-        tell(len(options.shards[index]) * clips * frames)
+        tell(len(options.shards[index]) * clips * options.rows_per_clip)
     finish_faceset(root, len(options.shards))
-    return people * clips * frames
+    return people * clips * options.rows_per_clip
 
 
 def _write_shards(root: Path, options: SynthOptions, todo: list[int], workers: int):
@@ -135,13 +153,21 @@ def write_shard(root: Path, options: SynthOptions, index: int) -> None:
             person = create_person(key)
             for number in range(options.clips):
                 clip = Clip(person, (number,), ClipOptions(pose=options.pose))
-                for k, moment in enumerate(clip.times(options.frames)):
-                    frame = clip.frame(float(moment), stored_size(options.size, options.margin), options.margin)
-                    name = f"{key}-{number:04d}-{k:04d}"
-                    shard.add(name, encode_jpeg(frame.picture, QUALITY), row_of(clip, frame, k, options.size))
-            count = options.clips * options.frames
+                for k, (frame, extra) in enumerate(frames_of(clip, options)):
+                    row = row_of(clip, frame, k, options.size) | extra
+                    shard.add(f"{key}-{number:04d}-{k:04d}", encode_jpeg(frame.picture, QUALITY), row)
+            count = options.clips * options.rows_per_clip
             note: dict[str, Any] = {"name": str(key), "status": "ok", "reason": "", "frames": count, "faces": count}
             shard.commit(note | {"kept": count, "dropped": {}, "seconds": round(time.perf_counter() - began, 2)})
+
+
+def frames_of(clip: Clip, options: SynthOptions) -> Iterator[tuple[Frame, dict[str, Any]]]:
+    """A clip's frames, last of all its neutral face where asked for, and what their rows say of that."""
+    stored, times = stored_size(options.size, options.margin), clip.times(options.frames)
+    for moment in times:
+        yield clip.frame(float(moment), stored, options.margin), {"label/neutral": False} if options.neutral else {}
+    if options.neutral:
+        yield clip.frame(float(times[-1]), stored, options.margin, clean=True, at_rest=True), {"label/neutral": True}
 
 
 def row_of(clip: Clip, frame: Frame, number: int, size: int) -> dict[str, Any]:

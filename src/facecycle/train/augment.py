@@ -19,7 +19,13 @@ def centre(stored: StoredClip, size: int) -> Clip:
 
 
 def augment(
-    stored: StoredClip, size: int, config: AugmentConfig, generator: torch.Generator, rank: int = 0, world: int = 1
+    stored: StoredClip,
+    size: int,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    rank: int = 0,
+    world: int = 1,
+    still: int = 0,
 ) -> Clip:
     """Jittered crops.
 
@@ -33,6 +39,7 @@ def augment(
         generator: keyed by the step, the same in every process.
         rank, world: this process holds part ``rank`` of a batch that ``world`` processes share; each draws for the
             whole batch and takes its own part, so that the split changes nothing.
+        still: so many frames at the end of each clip are mirrored and recoloured like the others, but stay in place.
     """
     clips, frames = stored.shape[:2]
 
@@ -43,6 +50,7 @@ def augment(
 
     x = stored.flatten(0, 1).float() / 255
     jitter = 2 * draw(frames, 3) - 1  # x, y, log scale
+    jitter[:, frames - still :] = 0
     mirrored = draw(1) < config.mirror
     x = sample(x, _positions(jitter, mirrored, stored.shape[-1], size, config)).unflatten(0, (clips, frames))
     gain = 1 + config.contrast * (2 * draw(1, 1, 1, 1) - 1)

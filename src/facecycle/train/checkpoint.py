@@ -74,6 +74,15 @@ def load(path: Path) -> tuple[State, dict[str, dict[str, Tensor]]]:
     Raises:
         FaceCycleError: it belongs to another format or crop, or cannot be read.
     """
+    state = read_state(path)
+    try:
+        return state, {file.stem: load_file(file) for file in path.glob("*.safetensors")}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_state(path: Path) -> State:
+    """Where the run of a checkpoint stood; raises as `load` does."""
     try:
         values = json.loads((path / "state.json").read_text())
         if values.get("format") != FORMAT:
@@ -83,11 +92,13 @@ def load(path: Path) -> tuple[State, dict[str, dict[str, Tensor]]]:
             )
         if values["crop"] != CROP_NAME:
             raise FaceCycleError(f"{path}: trained on crop {values['crop']!r}, this version cuts {CROP_NAME!r}")
-        return State(**values), {file.stem: load_file(file) for file in path.glob("*.safetensors")}
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise FaceCycleError(
-            f"{path}: unreadable checkpoint ({error}); remove it to go on from an older one"
-        ) from error
+        return State(**values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> FaceCycleError:
+    return FaceCycleError(f"{path}: unreadable checkpoint ({error}); remove it to go on from an older one")
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> dict[str, Tensor]:

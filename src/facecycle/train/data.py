@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from facecycle.config import RunConfig
 from facecycle.data.faceset import FaceSet
 from facecycle.data.mixed import MixedClips
-from facecycle.data.pairs import ClipDataset, FacePairs, split_people
+from facecycle.data.pairs import ClipDataset, FacePairs
+from facecycle.data.people import split_people
 from facecycle.errors import FaceCycleError
 
 SYNTHETIC = "synthetic"
@@ -25,6 +26,11 @@ class Sources:
     """For people: what was found."""
 
 
+def shows_neutral(config: RunConfig) -> bool:
+    """Does the motion stage ask for the true neutral face of every clip?"""
+    return config.method == "facecycle" and config.motion_loss.true_neutral > 0
+
+
 def open_sources(data: str, config: RunConfig) -> Sources:
     """Open the data of a run.
 
@@ -35,6 +41,8 @@ def open_sources(data: str, config: RunConfig) -> Sources:
         _synthetic(config) if name == SYNTHETIC else _faceset(name, config) for name in data.split(",") if name.strip()
     ]
     sources = parts[0] if len(parts) == 1 else _mix(parts, config)
+    if shows_neutral(config):
+        _check_neutral(data, parts, config.motion_loss.true_neutral)
     if sources.training.size != config.model.image_size:
         raise FaceCycleError(
             f"{data}: faces of {sources.training.size} px, model.image_size is {config.model.image_size}; "
@@ -43,17 +51,28 @@ def open_sources(data: str, config: RunConfig) -> Sources:
     return sources
 
 
+def _check_neutral(data: str, parts: list[Sources], weight: float) -> None:
+    sets = [part.training for part in parts]
+    stored = all(isinstance(clips, FacePairs) for clips in sets)
+    if not stored or not any(isinstance(clips, FacePairs) and clips.has_neutral for clips in sets):
+        raise FaceCycleError(
+            f"{data}: motion_loss.true_neutral = {weight} needs a face set that facecycle synth --neutral wrote; "
+            "name one, or set motion_loss.true_neutral=0"
+        )
+
+
 def _faceset(data: str, config: RunConfig) -> Sources:
     faces, wanted, seed = FaceSet.open(data), config.data, config.train.seed
     held_in, held_out = split_people(faces, wanted.held_out, seed) if len(faces.people()) > 1 else (faces.people(), [])
-    pairs = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed, held_in)
+    neutral = shows_neutral(config)
+    pairs = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed, held_in, neutral=neutral)
     checked = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed + 1, held_out or held_in)
     who = f"{len(held_out)} held out" if held_out else "nobody held out: validation shows the training people"
     left_out = f"; {pairs.short_clips} clips too short for a pair" if pairs.short_clips else ""
     note = f"{len(pairs)} frames of {len(held_in)} people in {pairs.clips} clips, {who}{left_out}"
     people = pairs
-    if wanted.across_clips:
-        people = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed, held_in, across_clips=True)
+    if wanted.across_clips or neutral:
+        people = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed, held_in, wanted.across_clips)
     return Sources(pairs, checked, people, note)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from lightning_fabric import Fabric
 from facecycle import config as configuration
 from facecycle.config import RunConfig, override
 from facecycle.errors import FaceCycleError
+from facecycle.hub import find_weights
 from facecycle.presets import preset as preset_named
 from facecycle.train.data import open_sources
 from facecycle.train.loop import train
@@ -34,6 +36,7 @@ def start(
     init: Path | None = None,
     device: str = "auto",
     minutes: float | None = None,
+    init_parts: Sequence[str] = (),
 ) -> bool | None:
     """Train, as ``facecycle train`` does.
 
@@ -46,9 +49,10 @@ def start(
         assignments: changes, each ``section.key=value``.
         method: ``facecycle``, or a rival: ``simclr``, ``fabnet``, ``tcae``; empty: as configured.
         resume: go on with the run as it was configured; ``data`` may name where its face set lies now.
-        init: weights to begin with.
+        init: weights to begin with: a run, a file, or shipped weights by name.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         minutes: stop cleanly after so long.
+        init_parts: take these networks alone from ``init``; the others may then have other sizes.
 
     Returns:
         True when finished, False when stopped before the end; None in all but the first of several processes.
@@ -63,6 +67,7 @@ def start(
     stages = [name for name in STAGES[stage] if name in METHODS[settings.method]]
     if not stages or (stage != "both" and len(stages) < len(STAGES[stage])):
         raise FaceCycleError(f"method {settings.method} has no {stage} stage: leave --stage out")
+    init = find_weights(init) if init else None
     settings, fabric = launch(device, settings)
     sources = open_sources(settings.data.source, settings)
     with warnings.catch_warnings():
@@ -70,7 +75,7 @@ def start(
         if fabric.is_global_zero:
             print(f"data: {sources.note}\ndevice: {fabric.device}, {settings.train.precision}", flush=True)
         try:
-            finished = train(fabric, folder, sources, stages, init, minutes)
+            finished = train(fabric, folder, sources, stages, init, minutes, init_parts)
         finally:
             folder.tracker.close()
     return finished if fabric.is_global_zero else None

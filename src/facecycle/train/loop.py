@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -21,10 +22,10 @@ from facecycle.errors import FaceCycleError
 from facecycle.losses.perceptual import build_perceptual
 from facecycle.model.encoder import Encoder
 from facecycle.model.networks import Networks, build_networks
-from facecycle.model.weights import load_state
+from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, centre
-from facecycle.train.data import Sources
+from facecycle.train.data import Sources, shows_neutral
 from facecycle.train.methods import METHODS
 from facecycle.train.preview import draw_cycle
 from facecycle.train.progress import Progress
@@ -32,6 +33,7 @@ from facecycle.train.run import Run
 from facecycle.train.stage import Stage
 from facecycle.train.stop import Stop
 from facecycle.train.views import disturb
+from facecycle.types import Clip
 
 AUGMENT, NOISE, VIEWS = 1, 1 << 20, 2 << 20  # what a generator is for; each process has a noise of its own
 
@@ -43,6 +45,7 @@ def train(
     stages: list[str],
     init: Path | None = None,
     minutes: float | None = None,
+    init_parts: Sequence[str] = (),
 ) -> bool:
     """Train the named stages in order, each to its end, or until a signal or the clock says stop.
 
@@ -54,6 +57,7 @@ def train(
             before it, from the run's own checkpoints, or from ``init``.
         init: weights to begin with (no optimizer state: that is what resuming is for).
         minutes: stop cleanly after so long.
+        init_parts: take these networks alone from ``init``.
 
     Returns:
         True when every stage is finished; otherwise ``--resume`` goes on.
@@ -64,7 +68,7 @@ def train(
         networks = build_networks(config.model)
         for name in stages:
             METHODS[config.method][name].extend(networks, config)
-    begin(networks, run, stages, init)
+    begin(networks, run, stages, init, init_parts)
     perceptual = build_perceptual(config.perceptual)
     with Stop(minutes) as stop:
         for name in stages:
@@ -78,7 +82,7 @@ def train(
     return True
 
 
-def begin(networks: Networks, run: Run, stages: list[str], init: Path | None) -> None:
+def begin(networks: Networks, run: Run, stages: list[str], init: Path | None, init_parts: Sequence[str] = ()) -> None:
     """Fill the networks with what came before the first stage, where anything did.
 
     Raises:
@@ -86,7 +90,8 @@ def begin(networks: Networks, run: Run, stages: list[str], init: Path | None) ->
     """
     motion, identity = (checkpoint.complete(run.checkpoints, stage) for stage in ("motion", "identity"))
     if init is not None:
-        load_state(networks, init)
+        load_state(networks, init, init_parts)
+        run.inherited.append(read_weights(init).licence)
     elif stages[0] == "identity" and motion:
         networks.load_state_dict(checkpoint.load(motion[-1])[1]["averaged"])
     elif stages[0] == "identity" and not identity:
@@ -152,9 +157,9 @@ def train_step(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One step on this process's share of the batch; all its randomness follows from the seed and the step."""
     rank, world, settings = fabric.global_rank, fabric.world_size, getattr(config, name)
-    clips = augment(
-        stored, config.model.image_size, config.augment, keyed(config, step, AUGMENT, stored.device), rank, world
-    )
+    size, still = config.model.image_size, int(name == "motion" and shows_neutral(config))
+    clips = augment(stored, size, config.augment, keyed(config, step, AUGMENT, stored.device), rank, world, still)
+    clips, neutral = (clips[:, :-1], known_neutral(stored, clips)) if still else (clips, None)
     noise = keyed(config, step, NOISE + rank, stored.device) if config.model.generator_noise else None
     for group in optimizer.param_groups:
         group["lr"] = rate(settings, step) * group["share"]
@@ -163,13 +168,19 @@ def train_step(
     if getattr(config, f"{name}_loss").contrast or truth is not None or kind.wants_views:
         frames = clips.repeat(1, kind.views_per_frame, 1, 1, 1)
         views = disturb(frames, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
-    loss, parts = model(clips, noise, views, truth)
+    loss, parts = model(clips, noise, views, truth, neutral)
     optimizer.zero_grad()
     fabric.backward(loss)
     if config.train.clip_gradient:
         fabric.clip_gradients(model, optimizer, max_norm=config.train.clip_gradient, error_if_nonfinite=False)
     optimizer.step()
     return loss.detach(), {name: part.detach() for name, part in parts.items()}
+
+
+def known_neutral(stored: Tensor, clips: Clip) -> Float[Tensor, "b 3 h w"]:
+    """The neutral face at the end of each clip; not a number where the set holds none, which is stored as black."""
+    known = stored[:, -1].flatten(1).any(1)
+    return torch.where(known[:, None, None, None], clips[:, -1], torch.nan)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from facecycle import config as configuration
 from facecycle.config import RunConfig
+from facecycle.data.mixed import join_licences
 from facecycle.errors import FaceCycleError
 from facecycle.model.networks import Networks
 from facecycle.model.weights import FILE, save_weights
@@ -44,9 +45,10 @@ class Run:
             _prepare(folder, config)
             if not resume:
                 (folder / "metrics.jsonl").unlink(missing_ok=True)  # of a run that never reached a checkpoint
+        newest = self.newest()
+        self.inherited = [checkpoint.read_state(newest).licence] if newest else []
         self.tracker = Tracker(folder, writes)
         if resume:
-            newest = self.newest()
             stage, _, step = newest.name.partition("-") if newest else ("motion", "", "0")
             self.tracker.rewind(stage, int(step))
 
@@ -91,6 +93,8 @@ class Run:
     ) -> None:
         """Write a checkpoint, and the averaged networks as ``weights.safetensors``.
 
+        ``licence`` is that of the data; the terms of the weights that the run began with, `inherited`, come before it.
+
         Raises:
             FaceCycleError: the weights are not finite any more, or the disk is full.
         """
@@ -98,6 +102,7 @@ class Run:
             return
         if not all(bool(value.isfinite().all()) for value in networks.state_dict().values()):
             raise self.diverged("the weights are not finite", step)
+        licence = join_licences([*self.inherited, licence])
         state = checkpoint.State(stage, step, licence, int(averaged.n_averaged))
         tensors = {
             "networks": networks.state_dict(),

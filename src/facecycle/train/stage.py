@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from facecycle.config import IdentityLossConfig, MotionLossConfig, RunConfig, StageConfig
 from facecycle.cycles.identity import IdentityCycle, identity_cycle
 from facecycle.cycles.motion import MotionCycle, batch_mean, motion_cycle, next_frame
-from facecycle.data.pairs import TRUE_VALUES
-from facecycle.losses.contrast import clip_contrast, frame_contrast
-from facecycle.losses.objective import Objective, identity_objective, motion_objective
+from facecycle.data.truth import TRUE_VALUES
+from facecycle.losses.contrast import clip_contrast, dependence, frame_contrast
+from facecycle.losses.objective import Objective, identity_objective, motion_objective, true_neutral
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM
 from facecycle.model.flow import FlowPair
@@ -78,6 +78,7 @@ class Stage(nn.Module):
         noise: torch.Generator | None = None,
         views: Views | None = None,
         truth: Float[Tensor, "b k t"] | None = None,
+        neutral: Float[Tensor, "b 3 h w"] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective of a batch, and its named parts.
 
@@ -86,18 +87,26 @@ class Stage(nn.Module):
             noise: see `motion_cycle`.
             views: all frames disturbed, ``views_per_frame`` times, one after the other: for the terms on codes.
             truth: of all frames, where they were generated.
+            neutral: each clip's true neutral face, likewise.
         """
-        cycle = self.cycle(clips[:: self.config.data.cycle_stride, : self.config.data.cycle_frames], noise)
+        stride = self.config.data.cycle_stride
+        cycle = self.cycle(clips[::stride, : self.config.data.cycle_frames], noise)
         codes = self.encoder()(views.flatten(0, 1)).unflatten(0, views.shape[:2]) if views is not None else None
         with torch.autocast(clips.device.type, enabled=False):  # variances of half precision are no variances
             cycle = self.in_single_precision(cycle)
             objective = self.objective(cycle)
-            if codes is None:
-                return objective.total, objective.parts
-            terms = self.code_terms(codes.float(), truth)
-            return objective.total + torch.stack(list(terms.values())).sum(), {**objective.parts, **terms}
+            terms = {} if neutral is None else self.picture_terms(cycle, neutral[::stride])
+            if codes is not None:
+                terms |= self.code_terms(codes.float(), clips, truth)
+            return torch.stack([objective.total, *terms.values()]).sum(), {**objective.parts, **terms}
 
-    def code_terms(self, codes: Float[Tensor, "b v d"], truth: Float[Tensor, "b k t"] | None) -> dict[str, Tensor]:
+    def picture_terms(self, cycle: Any, neutral: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
+        """What the pictures of the cycle are asked for where the truth is known, weighted."""
+        return {}
+
+    def code_terms(
+        self, codes: Float[Tensor, "b v d"], clips: Clip, truth: Float[Tensor, "b k t"] | None
+    ) -> dict[str, Tensor]:
         """What the codes of disturbed views are asked for beside the cycle, weighted."""
         return {"contrast": self.weight().contrast * self.contrast(codes)}
 
@@ -150,8 +159,14 @@ class MotionStage(Stage):
     def trained(self) -> list[nn.Module]:
         return [*self.networks.motion_parts(), *([self.networks.head] if self.networks.head else [])]
 
-    def code_terms(self, codes: Float[Tensor, "b v d"], truth: Float[Tensor, "b k t"] | None) -> dict[str, Tensor]:
-        terms = super().code_terms(codes, truth)
+    def picture_terms(self, cycle: MotionCycle, neutral: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
+        wanted = neutral.repeat_interleave(len(cycle.neutral) // len(neutral), 0)
+        return {"true_neutral": self.config.motion_loss.true_neutral * true_neutral(cycle.neutral, wanted)}
+
+    def code_terms(
+        self, codes: Float[Tensor, "b v d"], clips: Clip, truth: Float[Tensor, "b k t"] | None
+    ) -> dict[str, Tensor]:
+        terms = super().code_terms(codes, clips, truth)
         if truth is None or self.networks.head is None:
             return terms
         wanted = truth.repeat(1, self.views_per_frame, 1)
@@ -198,6 +213,16 @@ class IdentityStage(Stage):
 
     def objective(self, cycle: IdentityCycle) -> Objective:
         return identity_objective(cycle, self.config.identity_loss, self.perceptual)
+
+    def code_terms(
+        self, codes: Float[Tensor, "b v d"], clips: Clip, truth: Float[Tensor, "b k t"] | None
+    ) -> dict[str, Tensor]:
+        terms, weight = super().code_terms(codes, clips, truth), self.config.identity_loss.independence
+        if not weight:
+            return terms
+        with torch.no_grad():
+            motion = self.networks.motion_encoder(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        return {**terms, "independence": weight * dependence(codes, motion.float())}
 
     def contrast(self, views: Float[Tensor, "b k d"]) -> Tensor:
         everyone = whole_batch(views) if self.training else views

@@ -57,6 +57,7 @@ class SimclrStage(RivalStage):
         noise: torch.Generator | None = None,
         views: Views | None = None,
         truth: Float[Tensor, "b k t"] | None = None,
+        neutral: Float[Tensor, "b 3 h w"] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         cycle = self.cycle(clips, noise, views)
         with torch.autocast(clips.device.type, enabled=False):

@@ -1,0 +1,64 @@
+"""Whose frames are whose, and who is trained on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+
+import numpy as np
+
+from facecycle.data.faceset import FaceSet
+from facecycle.data.truth import is_neutral
+from facecycle.errors import FaceCycleError
+
+
+def split_people(faces: FaceSet, held_out: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Split by person into (training, validation).
+
+    A person's side follows from a hash of seed and name, so it stays the same when others join the set. Both sides
+    get at least one person.
+
+    Args:
+        faces: the face set.
+        held_out: expected share of people held out, in [0, 1); 0 holds out nobody.
+        seed: another seed, another split.
+
+    Raises:
+        FaceCycleError: people are to be held out of a set with one person.
+    """
+    people = faces.people()
+    if held_out <= 0:
+        return people, []
+    if len(people) < 2:
+        raise FaceCycleError(f"{faces.path}: one person only, nobody can be held out; set data.held_out to 0")
+
+    def place(name: str) -> float:
+        return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()) / 2**64
+
+    ranked = sorted(people, key=place)
+    count = min(max(sum(place(name) < held_out for name in people), 1), len(people) - 1)
+    return sorted(ranked[count:]), sorted(ranked[:count])
+
+
+def clips_of(faces: FaceSet, people: Collection[str] | None = None) -> list[np.ndarray]:
+    """Row indices of each clip of ``people`` (None: of all), in the order of its frames; clips by name.
+
+    Raises:
+        FaceCycleError: nobody of that name.
+    """
+    marked = is_neutral(faces)
+    clips = [clip[~marked[clip]] for clip in faces.clips()]
+    if people is None:
+        return clips
+    unknown = set(people) - set(faces.people())
+    if unknown:
+        raise FaceCycleError(f"{faces.path}: nobody there is called {min(unknown)!r}; `facecycle inspect` lists people")
+    return [clip for clip in clips if faces.columns["person"][clip[0]] in people]
+
+
+def clips_by_person(faces: FaceSet, people: Collection[str] | None = None) -> list[np.ndarray]:
+    """The same, all clips of a person as one."""
+    together: dict[str, list[np.ndarray]] = {}
+    for clip in clips_of(faces, people):
+        together.setdefault(str(faces.columns["person"][clip[0]]), []).append(clip)
+    return [np.concatenate(parts) for parts in together.values()]

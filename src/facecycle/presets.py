@@ -76,11 +76,12 @@ SMOKE = RunConfig(
 FACECYCLE = replace(
     COMPACT,
     preset="facecycle",
-    data=replace(COMPACT.data, across_clips=True),
+    model=replace(COMPACT.model, generator_skip=True),
+    data=replace(COMPACT.data, across_clips=True, cycle_stride=2),
     perceptual=PerceptualConfig("none"),
     augment=replace(COMPACT.augment, mirror=0.0),
-    motion_loss=MotionLossConfig(contrast=1.0, truth=3.0),
-    identity_loss=IdentityLossConfig(contrast=1.0),
+    motion_loss=MotionLossConfig(contrast=1.0, truth=3.0, true_neutral=2.0, drift=0.0),  # the true face holds the frame
+    identity_loss=IdentityLossConfig(contrast=1.0, independence=10.0),
 )
 
 PRESETS = {config.preset: config for config in (PAPER, COMPACT, SMOKE, FACECYCLE)}

@@ -9,6 +9,7 @@ import torch
 
 from facecycle.model.encoder import Encoder
 from facecycle.model.gabor_encoder import ORIENTATIONS, GaborEncoder, GaborEnergy, gabor_filters
+from facecycle.model.warp import warp
 from tiny import MODEL, face_tensor, tiny_networks
 
 SIZES = (32, 48, 64, 96, 128, 256)
@@ -89,6 +90,19 @@ def test_noise_is_drawn_in_training_only_and_from_the_generator_given() -> None:
     generator.eval()
     assert torch.equal(drawn(1), drawn(2))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_skipping_generator_keeps_what_the_flow_brings_where_its_mask_says_so() -> None:
+    networks = tiny_networks(0, dataclasses.replace(MODEL, generator_skip=True)).eval()
+    generator, face = networks.face_generator, face_tensor().flatten(0, 1)
+    flow = 0.2 * torch.ones(len(face), 2, 32, 32)
+    for logit, wanted in ((30.0, warp(face, flow)), (-30.0, None)):
+        torch.nn.init.constant_(generator.rgb.bias[3:], logit)
+        made = generator(face, flow)
+        if wanted is not None:
+            torch.testing.assert_close(made, wanted, atol=1e-5, rtol=0)
+            torch.testing.assert_close(generator(face), face, atol=1e-5, rtol=0)
+    assert (made - warp(face, flow)).abs().max() > 0.1
 
 
 def test_the_same_seed_builds_the_same_networks() -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import load_networks, read_weights, save_weights
+from facecycle.synthetic.write import synth
 from facecycle.train import checkpoint
 from facecycle.train.data import open_sources
 from facecycle.train.loop import truth_of
@@ -209,3 +210,28 @@ def test_the_truth_is_asked_of_generated_faces_only(faces: Path, tmp_path: Path)
     asked = dataclasses.replace(asked, augment=dataclasses.replace(config.augment, mirror=0.0))
     with pytest.raises(FaceCycleError, match="facecycle synth wrote"):
         train_tiny(tmp_path / "drawn", asked)
+
+
+def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path: Path) -> None:
+    """A set with the generator's truth and one without, in one run: values, neutral faces, skip, independence."""
+    synth(tmp_path / "synthetic", people=4, clips=2, frames=2, size=32, neutral=True)
+    config = tiny_config(f"{tmp_path / 'synthetic'},{faces}", motion=3, identity=3)
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, generator_skip=True),
+        data=dataclasses.replace(config.data, across_clips=True),
+        augment=dataclasses.replace(config.augment, mirror=0.0),
+        motion_loss=dataclasses.replace(config.motion_loss, truth=1.0, true_neutral=1.0),
+        identity_loss=dataclasses.replace(config.identity_loss, contrast=1.0, independence=1.0),
+    )
+    run = tmp_path / "run"
+    assert train_tiny(run, config) is True
+    motion, identity = (
+        [line for line in records(run) if line["stage"] == name and line["split"] == "train"]
+        for name in ("motion", "identity")
+    )
+    assert max(line["truth"] for line in motion) > 0  # a batch may hold no generated face
+    assert max(line["true_neutral"] for line in motion) > 0
+    assert all("independence" in line and "true_neutral" not in line for line in identity)
+    assert read_weights(run).licence == "CC0-1.0; CC0"
+    assert train_tiny(tmp_path / "again", config, init=run) is True  # the layer that reads the truth begins anew

@@ -16,10 +16,11 @@ from facecycle.types import Face, Flow
 
 @dataclass(frozen=True)
 class Features:
-    """A face between the generator's two halves."""
+    """A face between the generator's two halves, and as it is."""
 
-    deep: Float[Tensor, "b c h w"]
+    deep: Float[Tensor, "b c h4 w4"]
     shallow: Float[Tensor, "b c2 h2 w2"]
+    face: Face
 
 
 class FaceGenerator(nn.Module):
@@ -34,36 +35,42 @@ class FaceGenerator(nn.Module):
         blocks: residual blocks at a quarter of the resolution (published: 8).
         paint: channels at full resolution on the way out (published: 128).
         noise: add noise to the average before filling in, in training only.
+        skip: draw a mask beside the colours, and keep the (moved) pixels where it is 1: what is painted anew is what
+            the flow cannot bring, such as the far side of a turned head. The published network paints every pixel.
     """
 
-    def __init__(self, widths: tuple[int, int, int], blocks: int, paint: int, noise: bool) -> None:
+    def __init__(self, widths: tuple[int, int, int], blocks: int, paint: int, noise: bool, skip: bool = False) -> None:
         super().__init__()
         _, middle, large = widths
-        self.noise = noise
+        self.noise, self.skip = noise, skip
         self.features = FaceFeatures(widths)
         self.fill_deep = nn.Sequential(conv(large, large), conv(large, large))
         self.fill_shallow = nn.Sequential(conv(middle, middle), conv(middle, middle))
         self.blocks = nn.Sequential(conv(large, large), *[ResidualBlock(large) for _ in range(blocks)])
         self.to_half = Upsample(large, middle)
         self.to_full = Upsample(2 * middle, paint)
-        self.rgb = nn.Conv2d(paint, 3, 3, padding=1)
+        self.rgb = nn.Conv2d(paint, 4 if skip else 3, 3, padding=1)
         initialise(self)
         nn.init.normal_(self.rgb.weight, 0, 0.02)
 
     def encode(self, face: Face) -> Features:
-        return Features(*self.features(face))
+        return Features(*self.features(face), face)
 
     def move(self, features: Features, flow: Flow, generator: torch.Generator | None = None) -> Features:
         """Warp the features and fill in; ``generator`` draws the noise (none given: no noise)."""
         return Features(
             warp(features.deep, flow) + self.fill_deep(self._average(features.deep, generator)),
             warp(features.shallow, flow) + self.fill_shallow(self._average(features.shallow, generator)),
+            warp(features.face, flow) if self.skip else features.face,
         )
 
     def draw(self, features: Features) -> Face:
         """Paint the face; values may leave [0, 1] a little, as those of any regression do."""
         x = self.to_half(self.blocks(features.deep))
-        return self.rgb(self.to_full(torch.cat([features.shallow, x], 1))) + 0.5
+        drawn = self.rgb(self.to_full(torch.cat([features.shallow, x], 1)))
+        if not self.skip:
+            return drawn + 0.5
+        return torch.lerp(drawn[:, :3] + 0.5, features.face.to(drawn), drawn[:, 3:].sigmoid())
 
     def forward(self, face: Face, flow: Flow | None = None, generator: torch.Generator | None = None) -> Face:
         """G(face, flow); without a flow, G(face): the face drawn where it is."""

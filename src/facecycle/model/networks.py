@@ -50,7 +50,7 @@ def build_networks(config: ModelConfig) -> Networks:
         motion_encoder=build_encoder(config),
         flow_decoder=FlowDecoder(flow, config.code_dim, config.image_size, config.flow_inverse),
         face_generator=FaceGenerator(
-            generator, config.generator_blocks, config.generator_paint, config.generator_noise
+            generator, config.generator_blocks, config.generator_paint, config.generator_noise, config.generator_skip
         ),
         identity_encoder=build_encoder(config),
         identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.generator_paint, config.code_dim),

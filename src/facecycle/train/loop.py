@@ -179,7 +179,7 @@ def train_step(
 
 def known_neutral(stored: Tensor, clips: Clip) -> Float[Tensor, "b 3 h w"]:
     """The neutral face at the end of each clip; not a number where the set holds none, which is stored as black."""
-    known = stored[:, -1].flatten(1).any(1)
+    known = (stored[:, -1] > 0).flatten(1).any(1)
     return torch.where(known[:, None, None, None], clips[:, -1], torch.nan)
 
 

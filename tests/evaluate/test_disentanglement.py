@@ -53,6 +53,7 @@ class Oracle:
 
 def test_perfect_codes_give_everything_and_nothing_more(crossed: Crossed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disentanglement, "draw_crossed", lambda *_: crossed)
+    monkeypatch.setattr(disentanglement, "random_encoder", lambda *_: Oracle(crossed, blind=True))
     report = measure(Oracle(crossed), None, Options("disentanglement", cache=None))
     for name in ("expression from motion", "pose from motion", "person from identity"):
         assert report.numbers[name] == 100
@@ -60,6 +61,10 @@ def test_perfect_codes_give_everything_and_nothing_more(crossed: Crossed, monkey
     for factor, code in (("person", "motion"), ("light", "motion"), ("expression", "identity"), ("pose", "identity")):
         chance = report.numbers[f"chance, {factor}"]
         assert report.numbers[f"{factor} from {code}"] == pytest.approx(chance, abs=15)
+    for factor in FACTORS:
+        untrained = report.numbers[f"{factor} from untrained encoder"]
+        assert untrained == pytest.approx(report.numbers[f"chance, {factor}"], abs=15)
+    assert report.numbers["EER of person, untrained encoder"] > 40
     assert report.numbers["EER of person, identity"] < 1
     assert report.numbers["EER of person, motion"] > 40
     assert report.numbers["DCI informativeness"] > 0.7  # light is nowhere

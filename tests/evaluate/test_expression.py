@@ -86,10 +86,10 @@ def test_rafdb_layouts(tmp_path: Path) -> None:
             paint(official / "Image" / "aligned" / f"{part}_{i:05d}_aligned.jpg", COLOURS[i % 2], unlike=i)
             lines.append(f"{part}_{i:05d}.jpg {i % 2 + 1}")
     (official / "EmoLabel").mkdir()
-    (official / "EmoLabel" / "list_patition_label.txt").write_text("\n".join([*lines, "test_99999.jpg 3", "x.jpg 9"]))
+    (official / "EmoLabel" / "list_patition_label.txt").write_text("\n".join([*lines, "test_99999.jpg 3", "x.jpg 3"]))
     labelled = read_rafdb(tmp_path / "official")
     assert len(labelled.photos) == 28
-    assert set(labelled.problems.values()) == {"listed, but not there"}
+    assert set(labelled.problems.values()) == {"listed, but not there", "part 'x.jpg': expected train or test"}
     report = measure(Corner(), tmp_path / "official", Options("rafdb"))
     assert report.numbers["accuracy"] == 100
     assert len(report.problems) == 2
@@ -102,6 +102,15 @@ def test_rafdb_layouts(tmp_path: Path) -> None:
             rows.append(f"{i}.jpg,{i % 2 + 4}")
         (other / f"{part}_labels.csv").write_text("\n".join(rows))
     assert sorted(set(read_rafdb(other).labels)) == [3, 4]
+    (other / "test_labels.csv").write_text("image,label\n0.jpg,8\n")
+    with pytest.raises(FaceCycleError, match="label '8'"):
+        read_rafdb(other)
+    (other / "test_labels.csv").write_text("image,label\n0.jpg\n")
+    with pytest.raises(FaceCycleError, match="label ''"):
+        read_rafdb(other)
+    (other / "test_labels.csv").unlink()
+    with pytest.raises(FaceCycleError, match=r"expected .*test_labels\.csv"):
+        read_rafdb(other)
 
 
 def test_plain_class_folders_are_split_by_the_seed(tmp_path: Path) -> None:
@@ -134,13 +143,17 @@ def test_a_wrong_folder_says_what_was_expected_and_found(read, tmp_path: Path) -
         read(tmp_path)
 
 
-def test_labels_out_of_range_are_problems_not_classes(tmp_path: Path) -> None:
+def test_labels_out_of_range_are_refused_and_cut_rows_named(tmp_path: Path) -> None:
     fer_csv(tmp_path)
-    with (tmp_path / "fer2013.csv").open("a") as stream:
-        stream.write("9," + " ".join(["1"] * 2304) + ",Training\n1,1 2 3,PublicTest\n")
+    whole = (tmp_path / "fer2013.csv").read_text()
+    (tmp_path / "fer2013.csv").write_text(whole + "1,1 2 3,PublicTest\n3\n")
     labelled = read_fer2013(tmp_path)
     assert len(labelled.photos) == 90
-    assert len(labelled.problems) == 2
+    assert list(labelled.problems) == ["row 90", "row 91"]
+    for emotion in ("9", "-1", "happy"):
+        (tmp_path / "fer2013.csv").write_text(whole + f"{emotion}," + " ".join(["1"] * 2304) + ",Training\n")
+        with pytest.raises(FaceCycleError, match=rf"line 92: emotion '{emotion}': expected 0 to 6"):
+            read_fer2013(tmp_path)
 
 
 def test_nan_features_and_one_class_are_refused(tmp_path: Path) -> None:

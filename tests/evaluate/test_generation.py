@@ -35,6 +35,12 @@ def test_truths_belong_together(truth: Rendered) -> None:
     assert truth.visible.mean() > 0.2
 
 
+def test_a_transferred_expression_keeps_the_pose(truth: Rendered) -> None:
+    """Of the two truths in another's expression, the one in the own pose lies closer to the face without expression."""
+    own, other = (np.abs(x.astype(float) - truth.neutral).mean() for x in (truth.expressed, truth.moved))
+    assert 0 < own < 0.7 * other
+
+
 def test_the_true_flow_takes_the_face_to_its_frontal_render(truth: Rendered) -> None:
     moved = warp(tensor(truth.face), torch.from_numpy(truth.flow))
     seen = torch.from_numpy(truth.visible)[:, None]
@@ -94,6 +100,11 @@ def test_a_whole_report_of_untrained_networks_says_how_bad_they_are(monkeypatch:
     measured = "frontal LPIPS" in report.numbers
     assert measured != any("LPIPS" in note for note in report.warnings)  # measured, or said why not
     assert report.dimensions == 16
+    for name in ("frontal", "neutral", "expression transferred", "reenacted", "self-reenacted"):
+        for measure_name in ("L1", "PSNR", "SSIM"):
+            assert {f"{name} {measure_name}", f"{name}, input copied {measure_name}"} <= set(report.numbers)
+    agreeing = {"frontal faces of a clip apart, L1", "mean faces of two people apart, L1", "similarity by own code"}
+    assert agreeing | {"residual yaw", "flow error px"} <= set(report.numbers)
 
 
 def test_what_makes_no_pictures_is_refused() -> None:

@@ -50,6 +50,10 @@ def test_the_untouched_smile_stands_beside(london: Path) -> None:
     assert report.numbers["smile untouched L1"] == pytest.approx(expected, rel=1e-3)
     assert report.numbers["people"] == 2
     assert report.numbers["smile untouched, similarity by SFace"] > 0.2
+    assert -1 <= report.numbers["de-expressed, similarity by own code"] <= 1
+    assert report.numbers["smile transferred L1"] > 0
+    measured = "de-expressed LPIPS" in report.numbers
+    assert measured != any("LPIPS" in note for note in report.warnings)  # measured, or said why not
 
 
 def test_a_wrong_folder_says_what_was_expected(tmp_path: Path) -> None:

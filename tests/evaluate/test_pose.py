@@ -23,9 +23,9 @@ def landmarks() -> np.ndarray:
     return np.concatenate([points.T, np.zeros((1, 68))])
 
 
-def aflw(root: Path, count: int = 60, planted: bool = True) -> Path:
+def aflw(root: Path, count: int = 60, planted: bool = True, seed: int = 0) -> Path:
     """Pictures whose colour is the pose (or nothing), with their .mat files; every tenth is beyond the limit."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for i in range(count):
         angles = rng.uniform(-60, 60, 3)
         if i % 10 == 9:
@@ -46,6 +46,9 @@ def test_a_planted_pose_is_recovered(tmp_path: Path) -> None:
     assert report.numbers["test pictures unfiltered"] == 60
     assert report.numbers["MAE unfiltered"] < 3
     assert "consecutive fifths in file order" in report.protocol[0]
+    assert "| 5 consecutive fifths |" in report.row()
+    low, high = report.intervals["MAE yaw"]
+    assert low < report.numbers["MAE yaw"] < high
 
 
 def test_pictures_that_tell_nothing_give_the_constant(tmp_path: Path) -> None:
@@ -54,13 +57,23 @@ def test_pictures_that_tell_nothing_give_the_constant(tmp_path: Path) -> None:
 
 
 def test_another_set_to_fit_on_is_named(tmp_path: Path) -> None:
-    test, train = aflw(tmp_path / "test", 20), aflw(tmp_path / "train", 60)
+    test, train = aflw(tmp_path / "test", 20), aflw(tmp_path / "train", 60, seed=1)
     report = measure(Corner(), test, Options("aflw2000", train=f"300wlp:{train}"))
     assert report.task == "aflw2000 from 300wlp"
+    assert report.trained_on == "300wlp"
+    assert report.protocol[0].startswith("trained on 300wlp (60 pictures); tested on aflw2000 (20 pictures)")
     assert report.numbers["MAE"] < 2
     assert report.numbers["test pictures"] == 18
     with pytest.raises(FaceCycleError, match="write it as LAYOUT:PATH"):
         measure(Corner(), test, Options("aflw2000", train=str(train)))
+
+
+def test_a_planted_leak_is_refused(tmp_path: Path) -> None:
+    """One test picture lies in the train set too, under another name."""
+    test, train = aflw(tmp_path / "test", 20), aflw(tmp_path / "train", 60, seed=1)
+    (train / "image00003.jpg").write_bytes((test / "image00007.jpg").read_bytes())
+    with pytest.raises(FaceCycleError, match=r"image00007\.jpg .*--train.*refused"):
+        measure(Corner(), test, Options("aflw2000", train=f"300wlp:{train}"))
 
 
 def test_angles_are_yaw_pitch_roll_in_degrees(tmp_path: Path) -> None:

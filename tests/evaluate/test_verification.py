@@ -45,6 +45,8 @@ def test_perfect_codes_give_everything(tmp_path: Path) -> None:
     assert report.numbers["EER"] == pytest.approx(0)
     assert report.numbers["accuracy"] > 90  # the threshold comes from other people
     assert report.numbers["TAR at FAR 0.001"] == pytest.approx(100)
+    assert {"standard deviation over folds", "TAR at FAR 0.01", "TAR at FAR 0.001"} <= set(report.headline)
+    assert set(report.figures) == {"roc.png"}
 
 
 def test_codes_that_tell_nothing_give_chance(tmp_path: Path) -> None:
@@ -59,7 +61,11 @@ def test_a_missing_picture_costs_its_pairs_and_is_named(tmp_path: Path) -> None:
     (tmp_path / "lfw" / "Person_1_0" / "Person_1_0_0001.jpg").write_bytes(b"\xff\xd8 cut")
     report = measure(Corner(), tmp_path, Options("lfw", crop="fixed"))
     assert report.numbers["pairs"] == 2 * FOLDS * EACH - 4
-    assert {Path(name).name for name in report.problems} == {"Person_0_0_0002.jpg", "Person_1_0_0001.jpg"}
+    assert report.numbers["pairs left out"] == 4
+    missing, cut = "lfw/Person_0_0/Person_0_0_0002.jpg", "lfw/Person_1_0/Person_1_0_0001.jpg"
+    assert set(report.problems) == {missing, cut}
+    assert report.problems[missing] == "not there; pairs with it: 2"
+    assert "1 files missing, 1 unreadable, 4 pairs left out" in report.protocol[0]
 
 
 def cfp(root: Path) -> Path:
@@ -139,6 +145,29 @@ def test_a_cut_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pairs.txt").write_text("\n".join(text[:-3]))
     with pytest.raises(FaceCycleError, match=r"pairs\.txt: 37 pairs"):
         read_lfw(tmp_path)
+
+
+def test_broken_lists_are_refused_with_their_line(tmp_path: Path) -> None:
+    listed = lfw(tmp_path) / "pairs.txt"
+    listed.write_text(listed.read_text().replace("Person_0_0\t1\t2", "Person_0_0\tone\t2", 1))
+    with pytest.raises(FaceCycleError, match="photo 'one' of Person_0_0"):
+        read_lfw(tmp_path)
+    (tmp_path / "images").mkdir()
+    for text, words in (
+        ("a.jpg 1\nb.jpg 1\nc.jpg 0\n", "3 lines, a pair is two"),
+        ("a.jpg 1\nb.jpg 0\n", "lines 1 and 2"),
+        ("a.jpg 2\nb.jpg 2\n", "lines 1 and 2"),
+        ("a.jpg\nb.jpg\n", "lines 1 and 2"),
+    ):
+        (tmp_path / "pairs_CPLFW.txt").write_text(text)
+        with pytest.raises(FaceCycleError, match=words):
+            read_cplfw(tmp_path)
+    (tmp_path / "pairs.csv").write_bytes(b"first,second,same\n\xe9.png,b.png,1\n")
+    with pytest.raises(FaceCycleError, match="cannot be read"):
+        read_pairs(tmp_path)
+    (cfp(tmp_path / "cfp") / "Protocol" / "Split" / "FP" / "02" / "diff.txt").write_text("7\n")
+    with pytest.raises(FaceCycleError, match=r"diff\.txt: pair 7 "):
+        read_cfp(tmp_path / "cfp", "FP")
 
 
 def plain_pairs(count: int = 40) -> Pairs:

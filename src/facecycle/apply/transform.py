@@ -46,6 +46,16 @@ def translate(networks: Networks, source: Face, driver: Face, identity: float = 
     return networks.face_generator(person(networks, source, identity), motion * flow)
 
 
+def express(networks: Networks, source: Face, driver: Face) -> Face:
+    """The source in its own pose with the driver's expression.
+
+    G(N, rigid part of its own B + what is not rigid of the driver's B); see `rigid_part`.
+    """
+    _, own, neutral = remove_motion(networks, source)
+    other = flows(networks, driver).to_face
+    return networks.face_generator(neutral, rigid_part(own.to_face) + other - rigid_part(other))
+
+
 def person(networks: Networks, source: Face, identity: float = 1.0) -> Face:
     """The source's neutral face with a share ``s`` of its identity ``y``; M at 0, N at 1.
 

@@ -157,29 +157,33 @@ class Reduced:
         if fitted_on.shape[1] < CUT:
             raise FaceCycleError(f"{inner.name} has {fitted_on.shape[1]} dimensions: nothing to cut to {CUT}")
         self.pca = PCA(CUT, svd_solver="randomized", random_state=0).fit(fitted_on)
+        self.fitted_on = frozenset(others.digests)  # none of them may be measured
         self.checksum = hashlib.sha256(f"{inner.checksum} {others.checksum} {CUT}".encode()).hexdigest()
 
     def features(self, faces: Float[Tensor, "b 3 h w"], layer: str) -> Float[np.ndarray, "b d"]:
         return self.pca.transform(self.inner.features(faces, layer)).astype(np.float32)
 
 
-def random_encoder(seed: int) -> CodeSource:
-    """The published encoder as it is before training."""
+def random_encoder(seed: int, size: int = SIZE) -> CodeSource:
+    """The published encoder as it is before training, for crops of ``size`` pixels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return CodeSource(build_networks(ModelConfig(image_size=SIZE)), SIZE, f"random-{seed}")
+        return CodeSource(build_networks(ModelConfig(image_size=size)), size, f"random-{seed}")
 
 
 DESCRIPTIONS: dict[str, Describe] = {
     "constant": constant, "pixels": pixels, "hog": hog, "gabor": gabor, "lbp": lbp, "lbp-sqrt": lbp_sqrt
 }  # fmt: skip
+ALIASES = {"majority": "constant", f"pca-{CUT}": f"pixels-{CUT}"}
 NEEDS = "HOG, LBP and Gabor filters need scikit-image: pip install 'facecycle[eval]'"
 
 
 def baseline_names() -> list[str]:
     """Every name that `open_baseline` knows."""
-    cut = [f"{name}-{CUT}" for name in DESCRIPTIONS if name != "constant"]
-    return [*DESCRIPTIONS, *cut, "random", *(f"random-{seed}" for seed in RANDOM_SEEDS), "imagenet", "imagenet:X.onnx"]
+    cut = [f"{name}-{CUT}" for name in (*DESCRIPTIONS, "imagenet") if name != "constant"]
+    seeds = [f"random-{seed}" for seed in RANDOM_SEEDS]
+    models = ["imagenet", "imagenet:X.onnx", "timm:NAME:X.safetensors"]
+    return [*DESCRIPTIONS, *cut, *ALIASES, "random", *seeds, *models]
 
 
 def open_baseline(name: str, others: Path | None = None, cache: Path | None = None) -> FeatureSource | None:
@@ -194,6 +198,7 @@ def open_baseline(name: str, others: Path | None = None, cache: Path | None = No
     Raises:
         FaceCycleError: a package or file it needs is missing.
     """
+    name = ALIASES.get(name, name)
     if name in DESCRIPTIONS:
         return Described(name, DESCRIPTIONS[name])
     if name == "imagenet":
@@ -202,6 +207,11 @@ def open_baseline(name: str, others: Path | None = None, cache: Path | None = No
         from facecycle.evaluate.onnx_source import OnnxSource
 
         return OnnxSource(Path(name.partition(":")[2]), imagenet=True)
+    if name.startswith("timm:"):
+        from facecycle.evaluate.timm_source import TimmSource
+
+        model, _, file = name.removeprefix("timm:").partition(":")
+        return TimmSource(model, Path(file))
     if name in ("random", *(f"random-{seed}" for seed in RANDOM_SEEDS)):
         return random_encoder(int(name.partition("-")[2] or 0))
     stem = name.removesuffix(f"-{CUT}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from facecycle.evaluate.baselines import random_encoder
 from facecycle.evaluate.crossed import FACTORS, Crossed, draw_crossed
 from facecycle.evaluate.features import FeatureSource
 from facecycle.evaluate.groups import groups_of, within
@@ -21,6 +22,7 @@ PEOPLE = 40
 PAIRS = 20_000
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 CODES = ("motion", "identity")
+UNTRAINED = "untrained encoder"
 
 
 def measure(source: FeatureSource, data: Path | None, options: Options, people: int = PEOPLE) -> Report:
@@ -37,7 +39,8 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
     for factor, count in zip(FACTORS, crossed.counts, strict=True):
         numbers[f"chance, {factor}"] = 100 / count
     codes = {layer: encode(source, crossed, layer, options.batch_size) for layer in layers}
-    for layer, features in codes.items():
+    untrained = encode(random_encoder(0, source.size), crossed, "motion", options.batch_size)
+    for layer, features in [*codes.items(), (UNTRAINED, untrained)]:
         _probe_all(features, crossed, layer, numbers, intervals, options.seed)
         rate, interval = identity_error(features, crossed, options.seed)
         numbers[f"EER of person, {layer}"], intervals[f"EER of person, {layer}"] = rate, interval
@@ -61,7 +64,7 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         "synthetic held-out people",
         {"weights": source.checksum, "faces": crossed.checksum},
         {"people, splits, bootstrap": options.seed},
-        figures={"matrix.png": _draw(numbers, layers)},
+        figures={"matrix.png": _draw(numbers, [*layers, UNTRAINED])},
         versions=installed_versions(),
     )
 
@@ -151,6 +154,7 @@ def _protocol(crossed: Crossed) -> list[str]:
         f"crossed: {len(crossed.pictures)} pictures; background, clothes and camera drawn anew for each",
         "expression, pose and light are read on a fifth of the people, trained on the others; person on a fifth of the "
         "combinations, trained on the others; a fifth chooses C",
+        "untrained encoder: the published one before training, seed 0, by the same probes on the same splits",
         "linear: logistic regression on standardised codes; MLP: one hidden layer of 256",
         "EER: cosine of centred codes, pairs that differ in expression, pose and light",
         "EER by group: both people of a pair belong to it; thirds by depth of skin tone, darkest last",

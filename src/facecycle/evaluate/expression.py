@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from facecycle.data.pictures import PictureError, read_picture
-from facecycle.errors import FaceCycleError
 from facecycle.evaluate.datasets.expression import READERS, Labelled
 from facecycle.evaluate.features import FeatureSource, choose_layer, compute
 from facecycle.evaluate.photos import WHOLE, Faces, Photo
@@ -67,13 +66,7 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
 
 
 def cut_as_asked(labelled: Labelled, crop: str) -> Labelled:
-    """The set with its faces found as ``--crop`` says.
-
-    Raises:
-        FaceCycleError: not one of the three words.
-    """
-    if crop not in ("auto", "fixed", "detector"):
-        raise FaceCycleError(f"--crop {crop}: choose auto, fixed or detector")
+    """The set with its faces found as ``--crop`` says."""
     if crop == "auto":
         return labelled
     square, words = (None, "the detector's") if crop == "detector" else (WHOLE, "whole pictures")

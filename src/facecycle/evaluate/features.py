@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from facecycle.data.crop import CROP_NAME
 from facecycle.data.files import write_atomic
 from facecycle.errors import FaceCycleError
-from facecycle.evaluate.photos import Faces
+from facecycle.evaluate.photos import Faces, refuse_shared
 from facecycle.model.networks import Networks
 
 MOST_VALUES = 4096  # of a layer: larger maps are averaged over cells until they fit
@@ -60,7 +60,7 @@ class CodeSource:
 
     def __init__(self, networks: Networks, size: int, name: str) -> None:
         self.networks, self.size, self.name = networks.eval().requires_grad_(False), size, name
-        total = hashlib.sha256()
+        total = hashlib.sha256(str(networks).encode())  # layers without parameters decide too
         for key, tensor in sorted(networks.state_dict().items()):
             total.update(key.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         self.checksum = total.hexdigest()
@@ -81,7 +81,7 @@ class CodeSource:
             return np.concatenate([self.features(faces, code) for code in ENCODERS], 1)
         code, _, path = layer.partition(".")
         encoder = getattr(self.networks, ENCODERS[code])
-        return _flatten(_read_layer(encoder, path, faces) if path else encoder(faces))
+        return flatten(_read_layer(encoder, path, faces) if path else encoder(faces))
 
 
 def _read_layer(encoder: nn.Module, path: str, faces: Tensor) -> Tensor:
@@ -98,7 +98,8 @@ def _read_layer(encoder: nn.Module, path: str, faces: Tensor) -> Tensor:
     return found[0]
 
 
-def _flatten(x: Tensor) -> Float[np.ndarray, "b d"]:
+def flatten(x: Tensor) -> Float[np.ndarray, "b d"]:
+    """A layer's output as vectors; a map of more than 4,096 values is averaged over cells, as fine as fits."""
     if x.ndim == 4 and x[0].numel() > MOST_VALUES:
         cells = max(1, int((MOST_VALUES / x.shape[1]) ** 0.5))
         x = nn.functional.adaptive_avg_pool2d(x, cells)
@@ -165,8 +166,10 @@ def compute(
     Kept under the checksums of weights, data with crop, and layer: the second call reads them.
 
     Raises:
-        FaceCycleError: the source gives values that are not finite, or not one picture could be read.
+        FaceCycleError: the source gives values that are not finite, or was fitted on one of the pictures; or not one
+            could be read.
     """
+    refuse_shared(faces, getattr(source, "fitted_on", ()), "the faces that its PCA was fitted on, name other --others")
     file = None
     if cache is not None:
         key = hashlib.sha256(f"{source.checksum} {faces.checksum} {layer}".encode()).hexdigest()

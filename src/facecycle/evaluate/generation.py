@@ -41,10 +41,11 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
     truth = render(people, FRAMES, source.size, options.seed)
     made = make(source.networks, truth)
     notes: list[str] = []
-    lpips, rows = _lpips(notes), PerRow()
+    lpips, rows = open_lpips(notes), PerRow()
     for name, target, copied in (
         ("frontal", truth.frontal, truth.face),
         ("neutral", truth.neutral, truth.face),
+        ("expression transferred", truth.expressed, truth.face),
         ("reenacted", truth.moved, truth.face),
         ("self-reenacted", truth.face, np.roll(truth.face.reshape(-1, FRAMES, *truth.face.shape[1:]), 1, 1)),
     ):
@@ -74,7 +75,8 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
     )
 
 
-def _lpips(notes: list[str]) -> LPIPS | None:
+def open_lpips(notes: list[str]) -> LPIPS | None:
+    """The judge, or None and a note that says so."""
     file = find_lpips()
     if file is None:
         notes.append(f"LPIPS was not measured, its weights are not installed: {LPIPS_MEND}")
@@ -89,6 +91,7 @@ def make(networks: Networks, truth: Rendered) -> dict[str, Pictures]:
     made: dict[str, Callable[[], Tensor]] = {
         "frontal": lambda: transform.frontalize(networks, face),
         "neutral": lambda: transform.deexpress(networks, face),
+        "expression transferred": lambda: transform.express(networks, face, face[truth.driver]),
         "reenacted": lambda: transform.translate(networks, face, face[truth.driver]),
         "self-reenacted": lambda: transform.translate(networks, other_frame, face),
         "mean face": lambda: transform.mean_face(networks, face),
@@ -146,11 +149,9 @@ def pose_errors(judge: PoseJudge, frontal: Pictures, truth: Rendered) -> PerRow:
 
 def identity_rows(source: CodeSource, frontal: Pictures, truth: Rendered, notes: list[str]) -> PerRow:
     """Similarity of the frontalized and of the untouched face to the true frontal one; net gain: the difference."""
-    own = {name: source.features(tensor(x), "identity") for name, x in (("made", frontal), ("face", truth.face))}
-    wanted = source.features(tensor(truth.frontal), "identity")
     rows = {
-        "similarity by own code": _cosine(own["made"], wanted),
-        "similarity by own code, input copied": _cosine(own["face"], wanted),
+        "similarity by own code": code_similarity(source, frontal, truth.frontal),
+        "similarity by own code, input copied": code_similarity(source, truth.face, truth.frontal),
     }
     file = find_sface()
     if file is None:
@@ -198,13 +199,17 @@ def summarise(rows: PerRow, person: np.ndarray, seed: int) -> tuple[dict[str, fl
     return numbers, intervals
 
 
-def _cosine(a: np.ndarray, b: np.ndarray) -> Float[np.ndarray, " n"]:
+def code_similarity(source: CodeSource, made: Pictures, true: Pictures) -> Float[np.ndarray, " n"]:
+    """Cosine of the identity codes of two pictures, by the package's own encoder."""
+    a, b = (source.features(tensor(x), "identity") for x in (made, true))
     return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
 
 
 def _protocol(truth: Rendered) -> list[str]:
     return [
         f"{truth.person.max() + 1} held-out synthetic people, {FRAMES} frames each; truths are clean renders",
+        "neutral: without expression, own pose; expression transferred: another's expression, own pose; reenacted: "
+        "another's expression and pose; self-reenacted: another frame of the same clip",
         "'input copied': the untouched face in the place of the made one",
         "residual yaw, pitch, roll: ridge on HOG, fitted on synthetic training people; 'judge's own' is what it sees "
         "in true frontal faces",
@@ -219,6 +224,7 @@ def _show(axes, made: dict[str, Pictures], truth: Rendered) -> None:
     columns = {
         "face": truth.face, "made frontal": made["frontal"], "true frontal": truth.frontal,
         "made neutral": made["neutral"], "true neutral": truth.neutral, "driver": truth.face[truth.driver],
+        "made expressed": made["expression transferred"], "true expressed": truth.expressed,
         "made moved": made["reenacted"], "true moved": truth.moved,
         "true flow": flow_to_color(torch.from_numpy(truth.flow)),
     }  # fmt: skip

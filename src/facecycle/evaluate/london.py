@@ -12,7 +12,7 @@ from facecycle.draw import to_uint8
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.datasets.layout import picture_files, wrong_layout
 from facecycle.evaluate.features import CodeSource, FeatureSource
-from facecycle.evaluate.generation import PerRow, compare_pictures, summarise, tensor
+from facecycle.evaluate.generation import PerRow, code_similarity, compare_pictures, open_lpips, summarise, tensor
 from facecycle.evaluate.judges import Recogniser, find_sface
 from facecycle.evaluate.photos import Faces, photo_of
 from facecycle.evaluate.report import Report
@@ -36,10 +36,19 @@ def measure(source: FeatureSource, data: Path | None, options: Options) -> Repor
     with torch.inference_mode():
         networks = source.networks
         calm = to_uint8(transform.deexpress(networks, tensor(smiling)))
+        smile = to_uint8(transform.express(networks, tensor(neutral), tensor(smiling)))
         front, front_smiling = (to_uint8(transform.frontalize(networks, tensor(x))) for x in (neutral, smiling))
-    rows = compare_pictures(calm, neutral, "de-expressed") | compare_pictures(smiling, neutral, "smile untouched")
-    rows |= compare_pictures(front_smiling, front, "neutral faces of both photos")
     notes: list[str] = []
+    lpips, rows = open_lpips(notes), PerRow()
+    for name, made, true in (
+        ("de-expressed", calm, neutral),
+        ("smile untouched", smiling, neutral),
+        ("smile transferred", smile, smiling),
+        ("neutral faces of both photos", front_smiling, front),
+    ):
+        rows |= compare_pictures(made, true, name, lpips)
+    for name, made in (("de-expressed", calm), ("smile untouched", smiling)):
+        rows[f"{name}, similarity by own code"] = code_similarity(source, made, neutral)
     rows |= _likeness(calm, smiling, neutral, notes)
     numbers, intervals = summarise(rows, np.arange(len(neutral)), options.seed)
     return Report(
@@ -49,10 +58,11 @@ def measure(source: FeatureSource, data: Path | None, options: Options) -> Repor
         source.features(tensor(smiling[:1]), "motion").shape[1],
         {**numbers, "people": float(len(neutral))},
         intervals,
-        ("de-expressed L1", "smile untouched L1", "de-expressed SSIM", "smile untouched SSIM"),
+        ("de-expressed L1", "smile untouched L1", "de-expressed SSIM", "smile untouched SSIM", "smile transferred L1"),
         [
             f"{len(neutral)} people, a neutral and a smiling photo each; faces found by the detector",
             "de-expressed: the smiling face without expression in its own pose, against the neutral photo",
+            "smile transferred: the neutral face with the smiling one's expression, against the smiling photo",
             "'smile untouched': the smiling photo itself in its place; interval: bootstrap over people",
         ],
         source.crop,

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from facecycle.data.crop import CROP_NAME
 from facecycle.errors import FaceCycleError
+from facecycle.evaluate.features import flatten
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of the pixels that ImageNet models expect to have been taken out."""
+OPEN_SIZE = 64  # pixels shown to a model that leaves its size open
 
 
 class OnnxSource:
@@ -43,18 +45,31 @@ class OnnxSource:
             raise FaceCycleError(f"{path}: no ONNX model that can be run ({type(error).__name__})") from None
         taken = self._session.get_inputs()
         shape = taken[0].shape
-        if len(taken) != 1 or len(shape) != 4 or shape[1] != 3 or not isinstance(shape[2], int):
+        if len(taken) != 1 or len(shape) != 4 or shape[1] != 3:
             raise FaceCycleError(f"{path}: takes {[i.shape for i in taken]}; a model with one input B 3 H W is needed")
-        self._input, self.size, self._imagenet = taken[0].name, int(shape[2]), imagenet
+        self._input, self._imagenet = taken[0].name, imagenet
+        self._batch = shape[0] if isinstance(shape[0], int) else None
+        self.size = shape[2] if isinstance(shape[2], int) else OPEN_SIZE
         self.layers = tuple(output.name for output in self._session.get_outputs())
         self.name = f"imagenet:{path}" if imagenet else str(path)
         self.checksum = hashlib.sha256(path.read_bytes() + str(imagenet).encode()).hexdigest()
 
     def features(self, faces: Float[Tensor, "b 3 h w"], layer: str) -> Float[np.ndarray, "b d"]:
-        """One output of the model, flattened."""
+        """One output of the model, flattened; a large map is averaged over cells, as layers of encoders are."""
         x = faces.numpy()
         if self._imagenet:
             mean, deviation = (np.array(values, np.float32)[:, None, None] for values in IMAGENET)
             x = (x - mean) / deviation
-        found = self._session.run([layer], {self._input: x})[0]
-        return np.asarray(found, np.float32).reshape(len(x), -1)
+        parts = [x] if self._batch is None else np.split(x, range(self._batch, len(x), self._batch))
+        found = [self._run(part, layer) for part in parts]
+        return flatten(torch.from_numpy(np.concatenate(found)))
+
+    def _run(self, x: Float[np.ndarray, "b 3 h w"], layer: str) -> np.ndarray:
+        """A model of a fixed batch gets one that is filled up with zeros."""
+        short = 0 if self._batch is None else self._batch - len(x)
+        full = np.concatenate([x, np.zeros((short, *x.shape[1:]), np.float32)]) if short else x
+        try:
+            found = np.asarray(self._session.run([layer], {self._input: full})[0], np.float32)
+        except Exception as error:
+            raise FaceCycleError(f"{self.name}: cannot be run on {full.shape}: {error}") from None
+        return found[: len(x)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -70,19 +70,27 @@ class Faces:
     undetected: list[str] = field(default_factory=list)
     _checksum: str = ""
     _squares: dict[int, Crop] | None = None
+    _digests: list[bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    @property
+    def digests(self) -> list[bytes]:
+        """SHA-256 of the bytes of every picture."""
+        if self._digests is None:
+            self._digests = [hashlib.sha256(_bytes(photo)).digest() for photo in self.photos]
+        return self._digests
 
     @property
     def checksum(self) -> str:
         """Of the bytes of every picture, its square, the crop convention and the size."""
         if not self._checksum:
             total = hashlib.sha256(f"{CROP_NAME} {self.size}".encode())
-            for photo in self.photos:
+            for photo, digest in zip(self.photos, self.digests, strict=True):
                 square = photo.square(1000, 1000) if photo.square else DETECT
                 total.update(f"{photo.name} {square}".encode())
-                total.update(hashlib.sha256(_bytes(photo)).digest())
+                total.update(digest)
             self._checksum = total.hexdigest()
         return self._checksum
 
@@ -125,7 +133,10 @@ class Faces:
 
     def _file(self) -> Path | None:
         """Where detected squares are kept: they do not depend on the size of a crop."""
-        return None if self.cache is None else self.cache / f"squares-{replace(self, size=0).checksum[:32]}.npy"
+        if self.cache is None:
+            return None
+        unsized = replace(self, size=0, _checksum="", _digests=self.digests)
+        return self.cache / f"squares-{unsized.checksum[:32]}.npy"
 
     def _load_squares(self) -> dict[int, Crop]:
         if self._squares is None:
@@ -144,6 +155,24 @@ class Faces:
             np.save(buffer, np.array(rows, np.float64))
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(file, buffer.getvalue())
+
+
+def refuse_shared(faces: Faces, fitted: Collection[bytes], words: str) -> None:
+    """No picture that is measured may be one that something was fitted on.
+
+    Args:
+        faces: what is measured.
+        fitted: digests of the pictures of a fit.
+        words: what that fit was, and the mend.
+
+    Raises:
+        FaceCycleError: one of them is, byte for byte.
+    """
+    if not fitted:
+        return
+    shared = [photo.name for photo, digest in zip(faces.photos, faces.digests, strict=True) if digest in fitted]
+    if shared:
+        raise FaceCycleError(f"{shared[0]} and {len(shared) - 1} more measured pictures are also in {words}: refused")
 
 
 def find_square(picture: UInt8[np.ndarray, "h w 3"]) -> Crop | None:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.datasets.pose import READERS, Posed
 from facecycle.evaluate.features import FeatureSource, choose_layer, compute
-from facecycle.evaluate.photos import Faces
+from facecycle.evaluate.photos import Faces, refuse_shared
 from facecycle.evaluate.probe import Split, bootstrap, fit_ridge, last_fifth
 from facecycle.evaluate.report import Report
 from facecycle.evaluate.tasks import Options
@@ -29,7 +29,7 @@ class PoseSet:
     features: Float[np.ndarray, "n d"]
     angles: Float[np.ndarray, "n a"]
     groups: np.ndarray
-    checksum: str
+    faces: Faces
     problems: dict[str, str]
 
 
@@ -50,11 +50,14 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
     by person where people are known, else by consecutive fifths in file order.
 
     Raises:
-        FaceCycleError: another layout than published, or sets that share no angle.
+        FaceCycleError: another layout than published, or sets that share no angle, or a picture.
     """
     layer = choose_layer(source, options.layer, "motion")
     test = _load(source, options.task, data, layer, options)
     train = _load(source, *_train_set(options.train), layer, options) if options.train else None
+    if train:
+        words = f"--train {options.train}, name another set or leave it out"
+        refuse_shared(test.faces, frozenset(train.faces.digests), words)
     names = tuple(name for name in test.posed.names if train is None or name in train.posed.names)
     if not names:
         raise FaceCycleError(f"--train {options.train}: shares no angle with {options.task}")
@@ -64,7 +67,8 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
         _summarise(errors, names, label, numbers, intervals, options.seed)
         strengths[f"up to {limit:g} degrees"] = errors.strengths
     problems = {**test.problems, **(train.problems if train else {})}
-    checksums = {"weights": source.checksum, "faces": test.checksum} | ({"train": train.checksum} if train else {})
+    checksums = {"weights": source.checksum, "faces": test.faces.checksum}
+    checksums |= {"train": train.faces.checksum} if train else {}
     return Report(
         f"{options.task}{f' from {train.name}' if train else ''}",
         source.name,
@@ -80,6 +84,7 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
         {"bootstrap": options.seed},
         problems,
         details={"ridge strength by fold": strengths},
+        trained_on=train.name if train else f"{FOLDS} {'folds by person' if _people(test) else 'consecutive fifths'}",
     )
 
 
@@ -105,9 +110,7 @@ def _load(source: FeatureSource, layout: str, data: Path, layer: str, options: O
     features = compute(source, faces, layer, options.cache, options.batch_size)
     usable = np.asarray(np.isfinite(features).all(1))
     problems = {**posed.problems, **faces.problems}
-    return PoseSet(
-        layout, posed, features[usable], posed.angles[usable], posed.groups[usable], faces.checksum, problems
-    )
+    return PoseSet(layout, posed, features[usable], posed.angles[usable], posed.groups[usable], faces, problems)
 
 
 def _train_set(train: str) -> tuple[str, Path]:
@@ -157,7 +160,11 @@ def _summarise(
     intervals[f"MAE{label}"] = bootstrap(lambda rows: float(each[rows].mean()), errors.groups, seed=seed)
     numbers[f"constant MAE{label}"] = float(errors.constant.mean())
     for k, name in enumerate(names):
-        numbers[f"MAE {name}{label}"] = float(errors.probe[:, k].mean())
+        column = errors.probe[:, k]
+        numbers[f"MAE {name}{label}"] = float(column.mean())
+        intervals[f"MAE {name}{label}"] = bootstrap(
+            lambda rows, c=column: float(c[rows].mean()), errors.groups, seed=seed
+        )
         numbers[f"constant MAE {name}{label}"] = float(errors.constant[:, k].mean())
     numbers[f"test pictures{label}"] = float(len(each))
 

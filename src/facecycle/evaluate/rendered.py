@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -24,6 +24,7 @@ class Rendered:
         face: as a camera saw it, with its faults.
         neutral, frontal: without expression; without pose too.
         moved: with the expression and pose of face ``driver``, who is somebody else.
+        expressed: with the expression of face ``driver``, in its own pose.
         driver: that face's row.
         flow, visible: the true field from the face to its frontal render, on the render's grid, and where it holds.
         person: who.
@@ -33,6 +34,7 @@ class Rendered:
     neutral: Pictures
     frontal: Pictures
     moved: Pictures
+    expressed: Pictures
     driver: Int[np.ndarray, " n"]
     flow: Float[np.ndarray, "n 2 s s"]
     visible: Bool[np.ndarray, "n s s"]
@@ -47,7 +49,7 @@ def render(people: int, frames: int, size: int, seed: int) -> Rendered:
     rows = [(who, k) for who in range(people) for k in range(frames)]
     driver = np.array([(who + 1) % people * frames + k for who, k in rows])
     parts: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("face", "neutral", "frontal", "moved", "flow", "visible")
+        name: [] for name in ("face", "neutral", "frontal", "moved", "expressed", "flow", "visible")
     }
     for who, k in rows:
         clip, t, other = clips[who], float(times[who][k]), (who + 1) % people
@@ -55,7 +57,10 @@ def render(people: int, frames: int, size: int, seed: int) -> Rendered:
         parts["face"].append(clip.frame(t, size, 0.0).picture)
         parts["neutral"].append(truth.neutral(clip, t, size, 0.0))
         parts["frontal"].append(truth.frontal(clip, t, size, 0.0))
-        parts["moved"].append(truth.transfer(clip, clips[other].state(float(times[other][k])), t, size, 0.0))
+        theirs = clips[other].state(float(times[other][k]))
+        parts["moved"].append(truth.transfer(clip, theirs, t, size, 0.0))
+        mixed = replace(clip.state(t), units=theirs.units)
+        parts["expressed"].append(truth.transfer(clip, mixed, t, size, 0.0, keep_window=True))
         parts["flow"].append(field.to_neutral)
         parts["visible"].append(field.to_neutral_visible)
     together = {name: np.stack(part) for name, part in parts.items()}

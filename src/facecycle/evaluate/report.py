@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,16 @@ from facecycle.errors import FaceCycleError
 
 FILE = "report.json"
 ROW = "row.md"
-PACKAGES = ("torch", "numpy", "scikit-learn", "scikit-image", "scipy", "pillow", "opencv-python-headless")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scikit-learn",
+    "scikit-image",
+    "scipy",
+    "pillow",
+    "opencv-python-headless",
+    "onnxruntime",
+)
 
 
 def installed_versions() -> dict[str, str]:
@@ -43,6 +53,7 @@ class Report:
         protocol: in words: sets, splits, what was chosen on what, where faces sit in the pictures.
         problems: name -> reason of every picture, pair or file that could not be used.
         details: whatever else a reader may want: confusion matrix, per-fold values, chosen settings.
+        trained_on: what the probe was fitted on, where a task leaves a choice; shown in the row.
         figures: file name -> draws on matplotlib axes; not part of the JSON.
     """
 
@@ -61,8 +72,9 @@ class Report:
     problems: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
-    command: str = field(default_factory=lambda: " ".join(["facecycle", *sys.argv[1:]]))
+    command: str = field(default_factory=lambda: shlex.join(["facecycle", *sys.argv[1:]]))
     versions: dict[str, str] = field(default_factory=installed_versions)
+    trained_on: str = ""
     figures: dict[str, Callable[[Any], None]] = field(default_factory=dict, repr=False, compare=False)
 
     def cell(self, name: str) -> str:
@@ -78,6 +90,9 @@ class Report:
         """The Markdown row, with its heading."""
         head = ["weights", "layer", "dimensions", "task", *self.headline, "left out"]
         cells = [self.weights, self.layer, str(self.dimensions), self.task]
+        if self.trained_on:
+            head.insert(4, "trained on")
+            cells.append(self.trained_on)
         cells += [*map(self.cell, self.headline), str(len(self.problems))]
         return table(head, [cells])
 
@@ -116,16 +131,23 @@ def read_report(path: Path) -> Report:
 
 
 def compare_reports(folders: Sequence[Path], out: Path | None = None) -> str:
-    """Several reports as one Markdown table, weights by rows; with ``out``, also ``report.md`` and ``report.png``."""
+    """Several reports as one Markdown table, weights by rows; with ``out``, also ``report.md`` and ``report.png``.
+
+    A second report of the same weights, layer and task (another crop, another seed) has a row of its own.
+    """
     reports = [read_report(folder) for folder in folders]
     if not reports:
         raise FaceCycleError("no report named; give folders that facecycle evaluate wrote with --out")
-    rows = list(dict.fromkeys((r.weights, r.layer, r.dimensions) for r in reports))
     columns = list(dict.fromkeys((r.task, name) for r in reports for name in r.headline))
-    at = {(r.weights, r.layer, r.dimensions, r.task): r for r in reports}
+    rows: dict[tuple[str, str, int, int], dict[str, Report]] = {}
+    for report in reports:
+        turn = 0
+        while report.task in (row := rows.setdefault((report.weights, report.layer, report.dimensions, turn), {})):
+            turn += 1
+        row[report.task] = report
     cells = [
-        [*map(str, row), *(at[*row, task].cell(name) if (*row, task) in at else "-" for task, name in columns)]
-        for row in rows
+        [*map(str, key[:3]), *(row[task].cell(name) if task in row else "-" for task, name in columns)]
+        for key, row in rows.items()
     ]
     text = table(["weights", "layer", "dimensions", *(f"{task}: {name}" for task, name in columns)], cells)
     if out is not None:

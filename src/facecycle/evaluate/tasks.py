@@ -44,16 +44,19 @@ class Task(Protocol):
     def __call__(self, source: FeatureSource, data: Path | None, options: Options) -> Report: ...
 
 
+EXPRESSION = ("fer2013", "rafdb", "folder")
+POSE = ("aflw2000", "300wlp", "pointing04", "synthetic")
+VERIFICATION = ("lfw", "cfp-ff", "cfp-fp", "cplfw", "pairs")
+DRAWN = ("disentanglement", "generation")  # tasks whose faces are drawn by the package itself
+CROPS = ("auto", "fixed", "detector")
+
 # Name -> module and function, loaded when asked for.
 TASKS: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("fer2013", "rafdb", "folder"), ("facecycle.evaluate.expression", "measure")),
-    **dict.fromkeys(("aflw2000", "300wlp", "pointing04", "synthetic"), ("facecycle.evaluate.pose", "measure")),
-    **{name: (f"facecycle.evaluate.{name}", "measure") for name in ("disentanglement", "generation", "london")},
-    **dict.fromkeys(("lfw", "cfp-ff", "cfp-fp", "cplfw", "pairs"), ("facecycle.evaluate.verification", "measure")),
+    **dict.fromkeys(EXPRESSION, ("facecycle.evaluate.expression", "measure")),
+    **dict.fromkeys(POSE, ("facecycle.evaluate.pose", "measure")),
+    **{name: (f"facecycle.evaluate.{name}", "measure") for name in (*DRAWN, "london")},
+    **dict.fromkeys(VERIFICATION, ("facecycle.evaluate.verification", "measure")),
 }
-
-
-DRAWN = ("disentanglement", "generation")  # tasks whose faces are drawn by the package itself
 
 
 def get_task(name: str) -> Task:
@@ -68,6 +71,25 @@ def get_task(name: str) -> Task:
     return getattr(importlib.import_module(module), function)
 
 
+def check_options(options: Options) -> None:
+    """No option is passed over in silence.
+
+    Raises:
+        FaceCycleError: a word that is not known, or an option that the task has no use for.
+    """
+    task = options.task
+    if options.crop not in CROPS:
+        raise FaceCycleError(f"--crop {options.crop}: choose {', '.join(CROPS)}")
+    unused = {
+        "--crop": options.crop != "auto" and task not in (*EXPRESSION, *VERIFICATION),
+        "--train": options.train is not None and task not in POSE,
+        "--layer": options.layer is not None and task in ("generation", "london"),
+    }
+    for name, given in unused.items():
+        if given:
+            raise FaceCycleError(f"{name}: the task {task} has no use for it; leave it out")
+
+
 def evaluate(
     weights: str, task: str, data: Path | None = None, out: Path | None = None, options: Options | None = None
 ) -> Report:
@@ -80,6 +102,7 @@ def evaluate(
 
     options = replace(options or Options(cache=default_cache()), task=task)
     measure = get_task(task)
+    check_options(options)
     if data is None and task not in DRAWN:
         raise FaceCycleError(f"--task {task}: name the set's folder with --data")
     if data is not None and not data.exists():

@@ -19,6 +19,8 @@ from facecycle.evaluate.tasks import Options
 
 COMPONENTS = (32, 64, 128, 256)
 RATES = (1e-2, 1e-3)
+HEADLINE = ("accuracy", "standard deviation over folds", "AUC", "EER", *(f"TAR at FAR {rate:g}" for rate in RATES))
+HEADLINE = (*HEADLINE, "accuracy whitened")
 
 Scores = Float[np.ndarray, " p"]
 Prepare = Callable[[Split], Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n e"]]]
@@ -50,13 +52,13 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
     pairs = drop_unreadable(pairs, np.asarray(np.isfinite(features).all(1)))
     features = np.nan_to_num(features)  # rows that no pair names any more
     numbers, intervals, curves, details = {}, {}, {}, {}
-    for label, prepare in (("", centred), (" whitened", whitened)):
+    for label, prepare in (("", raw), (" whitened", whitened)):
         verified = verify(features, pairs, lambda split, prepare=prepare: prepare(features, pairs, split))
         _summarise(verified, pairs, label, numbers, intervals, options.seed)
-        curves[f"raw{label}" if not label else "whitened"] = roc(verified.scores, pairs.same)[:2]
+        curves[label.strip() or "raw"] = roc(verified.scores, pairs.same)[:2]
         details[f"accuracy by fold{label}"] = verified.accuracies
         details[f"threshold by fold{label}"] = verified.thresholds
-    numbers["pairs"] = float(len(pairs.same))
+    numbers |= {"pairs": float(len(pairs.same)), "pairs left out": float(pairs.listed - len(pairs.same))}
     details["faces not found, whole picture used"] = len(faces.undetected)
     return Report(
         options.task,
@@ -65,7 +67,7 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
         features.shape[1],
         numbers,
         intervals,
-        ("accuracy", "AUC", "EER", "accuracy whitened"),
+        HEADLINE,
         _protocol(pairs, faces, layer, options.crop),
         source.crop,
         str(data),
@@ -123,7 +125,7 @@ def fit_pictures(pairs: Pairs, split: Split) -> Int[np.ndarray, " k"]:
     return np.setdiff1d(seen, np.union1d(pairs.first[split.test], pairs.second[split.test]))
 
 
-def centred(features: Float[np.ndarray, "n d"], pairs: Pairs, split: Split) -> Callable:
+def raw(features: Float[np.ndarray, "n d"], pairs: Pairs, split: Split) -> Callable:
     """Codes as they are."""
     return lambda x: x
 
@@ -220,6 +222,8 @@ def _summarise(
     intervals[f"accuracy{label}"] = bootstrap(lambda rows: float(100 * verified.right[rows].mean()), every, seed=seed)
     intervals[f"AUC{label}"] = redrawn(auc)
     intervals[f"EER{label}"] = redrawn(equal_error)
+    for rate in RATES:
+        intervals[f"TAR at FAR {rate:g}{label}"] = redrawn(lambda f, t, rate=rate: true_accepts(f, t, rate))
 
 
 def _protocol(pairs: Pairs, faces: Faces, layer: str, crop: str) -> list[str]:
@@ -228,7 +232,8 @@ def _protocol(pairs: Pairs, faces: Faces, layer: str, crop: str) -> list[str]:
         "whole pictures" if crop == "fixed" else f"the detector's ({len(faces.undetected)} not found: whole picture)"
     )
     return [
-        f"{len(pairs.same)} pairs of {len(pairs.photos)} pictures, {folds} folds; {len(pairs.problems)} files missing",
+        f"{len(pairs.same)} pairs of {len(pairs.photos)} pictures, {folds} folds; {len(pairs.problems)} files missing, "
+        f"{len(faces.problems)} unreadable, {pairs.listed - len(pairs.same)} pairs left out with them",
         f"cosine similarity on layer {layer}; the threshold of a fold comes from the other {folds - 1}",
         "'whitened': PCA-whitening fitted on pictures of the other folds, its components chosen on their pairs",
         f"faces: {where}",

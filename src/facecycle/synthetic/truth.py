@@ -72,9 +72,13 @@ def frontal(clip: Clip, time: float, size: int = 80, margin: float = 0.25) -> UI
     return _render(clip, view_state(clip, clip.state(time).neutral(frontal=True), time, margin), size, time)
 
 
-def transfer(clip: Clip, state: State, time: float, size: int = 80, margin: float = 0.25) -> UInt8[np.ndarray, "s s 3"]:
-    """The clip's person with the expression and pose of ``state``, which may be another's."""
-    return _render(clip, view_state(clip, state, time, margin), size, time)
+def transfer(
+    clip: Clip, state: State, time: float, size: int = 80, margin: float = 0.25, keep_window: bool = False
+) -> UInt8[np.ndarray, "s s 3"]:
+    """The clip's person with the expression and pose of ``state``, which may be another's; in the crop of what is
+    drawn or, with ``keep_window``, of the moment as it was."""
+    window = view_state(clip, clip.state(time), time, margin).window if keep_window else None
+    return _render(clip, view_state(clip, state, time, margin, window), size, time)
 
 
 def flow(clip: Clip, time: float, size: int = 80, margin: float = 0.25) -> FlowTruth:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from facecycle.errors import FaceCycleError
-from facecycle.evaluate.datasets.layout import first_existing, picture_files, read_lines, wrong_layout
+from facecycle.evaluate.datasets.layout import csv_rows, first_existing, picture_files, read_lines, wrong_layout
 from facecycle.evaluate.photos import WHOLE, Photo, photo_of, share
 
 FER_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # 0..6 in the csv
@@ -60,24 +59,22 @@ def read_fer2013(data: Path) -> Labelled:
 
 def _read_fer_csv(file: Path) -> Labelled:
     photos, labels, parts, problems = [], [], [], {}
-    csv.field_size_limit(1 << 20)
-    with file.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream, skipinitialspace=True)
-        if not {"emotion", "pixels", "Usage"} <= set(rows.fieldnames or ()):
-            raise FaceCycleError(f"{file}: expected columns emotion, pixels, Usage; found {rows.fieldnames}")
-        for number, row in enumerate(rows):
-            name = f"row {number}"
-            try:
-                label, part = int(row["emotion"]), _part(row["Usage"])
-                values = np.array(row["pixels"].split(), np.uint8)
-                if not 0 <= label < len(FER_CLASSES) or values.size != 48 * 48 or part is None:
-                    raise ValueError(f"emotion {label}, {values.size} pixels, usage {row['Usage']!r}")
-            except (ValueError, OverflowError) as error:
-                problems[name] = f"not a row of FER-2013: {error}"
-                continue
-            photos.append(Photo(name, lambda values=values: _png(values.reshape(48, 48)), FER_SQUARE))
-            labels.append(label)
-            parts.append(part)
+    for number, (line, row) in enumerate(csv_rows(file, ("emotion", "pixels", "Usage"))):
+        name, label = f"row {number}", row["emotion"].strip()
+        if not label.isdigit() or int(label) >= len(FER_CLASSES):
+            raise FaceCycleError(
+                f"{file}: line {line}: emotion {label!r}: expected 0 to 6; mend the row or take it out"
+            )
+        try:
+            part, values = _part(row["Usage"]), np.array(row["pixels"].split(), np.uint8)
+            if values.size != 48 * 48 or part is None:
+                raise ValueError(f"{values.size} pixels, usage {row['Usage']!r}")
+        except (ValueError, OverflowError) as error:
+            problems[name] = f"not a row of FER-2013: {error}"
+            continue
+        photos.append(Photo(name, lambda values=values: _png(values.reshape(48, 48)), FER_SQUARE))
+        labels.append(int(label))
+        parts.append(part)
     if not photos:
         raise FaceCycleError(f"{file}: no usable row; {next(iter(problems.values()), 'it is empty')}")
     return Labelled(photos, np.array(labels), FER_CLASSES, np.array(parts), "a stated square", problems)
@@ -105,12 +102,13 @@ def read_rafdb(data: Path) -> Labelled:
             (line[0].partition("_")[0], images / f"{Path(line[0]).stem}_aligned.jpg", line[-1]) for line in lines
         ]
         return _raf(data, entries)
-    if (data / "train_labels.csv").is_file():
-        entries = []
-        for part in ("train", "test"):
-            with (data / f"{part}_labels.csv").open(newline="", encoding="utf-8") as stream:
-                for image, label in list(csv.reader(stream))[1:]:
-                    entries.append((part, data / "DATASET" / part / label / image, label))
+    lists = {part: data / f"{part}_labels.csv" for part in ("train", "test")}
+    if all(file.is_file() for file in lists.values()):
+        entries = [
+            (part, data / "DATASET" / part / row["label"] / row["image"], row["label"])
+            for part, file in lists.items()
+            for _, row in csv_rows(file, ("image", "label"))
+        ]
         return _raf(data, entries)
     official = "basic/EmoLabel/list_patition_label.txt with basic/Image/aligned/"
     raise wrong_layout(data, f"{official}, or train_labels.csv, test_labels.csv and DATASET/")
@@ -120,10 +118,12 @@ def _raf(data: Path, entries: list[tuple[str, Path, str]]) -> Labelled:
     photos, labels, parts, problems = [], [], [], {}
     for part, file, label in entries:
         name = file.relative_to(data).as_posix()
-        if not file.is_file():
+        if label not in ("1", "2", "3", "4", "5", "6", "7"):
+            raise FaceCycleError(f"{data}: label {label!r} of {name}: expected 1 to 7; mend the list")
+        if part not in PARTS:
+            problems[name] = f"part {part!r}: expected train or test"
+        elif not file.is_file():
             problems[name] = "listed, but not there"
-        elif not label.isdigit() or not 1 <= int(label) <= 7 or part not in PARTS:
-            problems[name] = f"label {label!r} of part {part!r}: expected 1 to 7 of train or test"
         else:
             photos.append(photo_of(file, data, WHOLE))
             labels.append(int(label) - 1)

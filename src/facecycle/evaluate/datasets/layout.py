@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from facecycle.data.pictures import PICTURE_SUFFIXES
@@ -39,4 +40,23 @@ def read_lines(file: Path) -> list[str]:
     try:
         return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
+        raise FaceCycleError(f"{file}: cannot be read ({error})") from None
+
+
+def csv_rows(file: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and values of each row of a csv; what a short row lacks is empty.
+
+    Raises:
+        FaceCycleError: it cannot be read, or lacks one of the columns.
+    """
+    csv.field_size_limit(1 << 20)
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            rows = csv.DictReader(stream, skipinitialspace=True, restval="")
+            if not set(columns) <= set(rows.fieldnames or ()):
+                found = ", ".join(rows.fieldnames or ()) or "an empty file"
+                raise FaceCycleError(f"{file}: expected columns {', '.join(columns)}; found {found}")
+            for row in rows:
+                yield rows.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FaceCycleError(f"{file}: cannot be read ({error})") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from facecycle.errors import FaceCycleError
-from facecycle.evaluate.datasets.layout import first_existing, read_lines, wrong_layout
-from facecycle.evaluate.photos import Photo, photo_of
+from facecycle.evaluate.datasets.layout import csv_rows, first_existing, read_lines, wrong_layout
+from facecycle.evaluate.photos import Photo
 
 FOLDS = 10
 Entry = tuple[Path, Path, bool, int]  # two files, whether they show one person, the fold
@@ -27,7 +27,8 @@ class Pairs:
         first, second: indices into ``photos``.
         same: whether the two show one person.
         fold: of each pair.
-        problems: name -> reason of files that are missing, and how many pairs fell out with them.
+        problems: name -> reason of files that are missing, and how many pairs name them.
+        listed: how many pairs the list has, with those that fell out.
     """
 
     photos: list[Photo]
@@ -36,6 +37,7 @@ class Pairs:
     same: Bool[np.ndarray, " p"]
     fold: Int[np.ndarray, " p"]
     problems: dict[str, str]
+    listed: int = 0
 
 
 def read_lfw(data: Path) -> Pairs:
@@ -59,6 +61,8 @@ def read_lfw(data: Path) -> Pairs:
         )
 
     def file(name: str, number: str) -> Path:
+        if not number.isdigit():
+            raise FaceCycleError(f"{listed}: photo {number!r} of {name}: expected a number")
         return images / name / f"{name}_{int(number):04d}.jpg"
 
     entries: list[Entry] = []
@@ -94,7 +98,7 @@ def read_cfp(data: Path, kind: str) -> Pairs:
     for fold, folder in enumerate(folders):
         for name, same in (("same.txt", True), ("diff.txt", False)):
             for line in read_lines(folder / name):
-                one, two = line.split(",")
+                one, _, two = (word.strip() for word in line.partition(","))
                 if one not in frontal or two not in other:
                     raise FaceCycleError(f"{folder / name}: pair {line} names a picture that the lists lack")
                 entries.append((frontal[one], other[two], same, fold))
@@ -102,8 +106,8 @@ def read_cfp(data: Path, kind: str) -> Pairs:
 
 
 def _cfp_files(protocol: Path, name: str) -> dict[str, Path]:
-    lines = [line.split(maxsplit=1) for line in read_lines(protocol / name)]
-    return {number: protocol / path.replace("\\", "/") for number, path in lines}
+    lines = [line.partition(" ") for line in read_lines(protocol / name)]
+    return {number: protocol / path.strip().replace("\\", "/") for number, _, path in lines}
 
 
 def read_cplfw(data: Path) -> Pairs:
@@ -117,10 +121,15 @@ def read_cplfw(data: Path) -> Pairs:
     listed, images = data / "pairs_CPLFW.txt", first_existing([data / "images", data / "aligned images"])
     if not listed.is_file() or images is None:
         raise wrong_layout(data, "pairs_CPLFW.txt and images/ or 'aligned images/'")
-    lines = [line.rsplit(maxsplit=1) for line in read_lines(listed)]
-    entries = [
-        (images / one[0], images / two[0], one[1] != "0", 0) for one, two in zip(lines[::2], lines[1::2], strict=True)
-    ]
+    lines, entries = [line.rsplit(maxsplit=1) for line in read_lines(listed)], []
+    if len(lines) % 2:
+        raise FaceCycleError(f"{listed}: {len(lines)} lines, a pair is two")
+    for number, (one, two) in enumerate(zip(lines[::2], lines[1::2], strict=True)):
+        if len(one) != 2 or one[1:] != two[1:] or one[1] not in ("0", "1"):
+            raise FaceCycleError(
+                f"{listed}: lines {2 * number + 1} and {2 * number + 2}: expected <picture> 0, or 1, twice"
+            )
+        entries.append((images / one[0], images / two[0], one[1] == "1", 0))
     return _gather(data, _into_folds(entries))
 
 
@@ -134,19 +143,16 @@ def read_pairs(data: Path) -> Pairs:
     if not file.is_file():
         raise wrong_layout(data, "pairs.csv with columns first, second, same and perhaps fold")
     entries: list[Entry] = []
-    with file.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream, skipinitialspace=True)
-        columns = set(rows.fieldnames or ())
-        if not {"first", "second", "same"} <= columns:
-            raise FaceCycleError(f"{file}: expected columns first, second, same; found {rows.fieldnames}")
-        for number, row in enumerate(rows, 2):
-            fold = row.get("fold") or "0"
-            if row["same"] not in ("0", "1") or not fold.isdigit():
-                raise FaceCycleError(
-                    f"{file}: line {number}: same={row['same']!r}, fold={fold!r}: expected 0 or 1, and a number"
-                )
-            entries.append((file.parent / row["first"], file.parent / row["second"], row["same"] == "1", int(fold)))
-    return _gather(file.parent, entries if "fold" in columns else _into_folds(entries))
+    folded = False
+    for line, row in csv_rows(file, ("first", "second", "same")):
+        folded = "fold" in row
+        fold = row.get("fold") or "0"
+        if row["same"] not in ("0", "1") or not fold.isdigit():
+            raise FaceCycleError(
+                f"{file}: line {line}: same={row['same']!r}, fold={fold!r}: expected 0 or 1, and a number"
+            )
+        entries.append((file.parent / row["first"], file.parent / row["second"], row["same"] == "1", int(fold)))
+    return _gather(file.parent, entries if folded else _into_folds(entries))
 
 
 def _into_folds(entries: Iterable[Entry]) -> list[Entry]:
@@ -162,17 +168,19 @@ def _gather(data: Path, entries: list[Entry]) -> Pairs:
     there = {file: None for file in files if file.is_file()}
     order = {file: row for row, file in enumerate(there)}
     kept = [(one, two, same, fold) for one, two, same, fold in entries if one in order and two in order]
-    lost = len(entries) - len(kept)
-    problems = {str(file): f"not there; {lost} of {len(entries)} pairs fell out" for file in files if file not in order}
+    uses = Counter(file for entry in entries for file in set(entry[:2]))
+    problems = {_name(file, data): f"not there; pairs with it: {uses[file]}" for file in files if file not in order}
     if not kept:
         missing = next(iter(problems), "the list is empty")
         raise FaceCycleError(f"{data}: not one of {len(entries)} pairs has both pictures, such as {missing}")
     first, second = np.array([order[one] for one, *_ in kept]), np.array([order[two] for _, two, *_ in kept])
     same, fold = np.array([entry[2] for entry in kept]), np.array([entry[3] for entry in kept])
-    photos = [
-        photo_of(file, data) if file.is_relative_to(data) else Photo(file.name, file.read_bytes) for file in order
-    ]
-    return Pairs(photos, first, second, same, fold, problems)
+    photos = [Photo(_name(file, data), file.read_bytes) for file in order]
+    return Pairs(photos, first, second, same, fold, problems, len(entries))
+
+
+def _name(file: Path, data: Path) -> str:
+    return file.relative_to(data).as_posix() if file.is_relative_to(data) else str(file)
 
 
 READERS = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +33,7 @@ class TimmSource:
 
     def __init__(self, model: str, file: Path) -> None:
         try:
-            import timm
+            timm: Any = importlib.import_module("timm")
         except ImportError:
             raise FaceCycleError("models of timm need that package: pip install timm") from None
         if not timm.is_model(model) or file.suffix != ".safetensors" or not file.is_file():
@@ -43,7 +45,7 @@ class TimmSource:
             raise FaceCycleError(f"{file}: not the weights of {model} ({str(error).splitlines()[0]})") from None
         if lacking:
             raise FaceCycleError(f"{file}: not the weights of {model}, it lacks {lacking[0]}")
-        settings = timm.data.resolve_model_data_config(network)  # type: ignore[attr-defined]
+        settings = timm.data.resolve_model_data_config(network)
         self.network, self.size, self.name = network.eval(), int(settings["input_size"][-1]), f"timm:{model}:{file}"
         self.mean, self.deviation = (torch.tensor(settings[key])[:, None, None] for key in ("mean", "std"))
         self.checksum = hashlib.sha256(file.read_bytes() + f"{model} {settings}".encode()).hexdigest()

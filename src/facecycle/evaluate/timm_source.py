@@ -34,8 +34,8 @@ class TimmSource:
     def __init__(self, model: str, file: Path) -> None:
         try:
             timm: Any = importlib.import_module("timm")
-        except ImportError:
-            raise FaceCycleError("models of timm need that package: pip install timm") from None
+        except (ImportError, RuntimeError) as error:  # a torchvision of another torch raises the latter
+            raise FaceCycleError(f"models of timm need that package: pip install timm ({error})") from None
         if not timm.is_model(model) or file.suffix != ".safetensors" or not file.is_file():
             raise FaceCycleError(f"timm:{model}:{file}: write it as timm:NAME:FILE.safetensors, a model and its file")
         network = timm.create_model(model, pretrained=False, num_classes=0)

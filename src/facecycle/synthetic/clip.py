@@ -21,7 +21,7 @@ from facecycle.synthetic.seeds import PersonKey, stream
 from facecycle.synthetic.tracks import PoseRange, Tracks, wander
 
 SECONDS = 8.0  # length of a clip
-OCCLUDED = 0.08  # share of clips in which something comes before the face
+OCCLUDED = 0.06  # share of clips in which something comes before the face
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def sample_camera(rng: np.random.Generator, scale: float) -> Camera:
         focal=PICTURE * distance / height,
         centre=(float(PICTURE / 2 + rng.normal(0, 12)), float(PICTURE / 2 + rng.normal(0, 10))),
         target=(0.0, 0.0, 0.0),
-        blur=float(rng.uniform(0.2, 0.6)) if rng.random() < 0.4 else 0.0,
+        blur=float(rng.uniform(0.2, 0.5)) if rng.random() < 0.35 else 0.0,
         noise=float(rng.uniform(0.002, 0.018)),
         jpeg=int(rng.integers(50, 92)) if rng.random() < 0.35 else 0,
     )

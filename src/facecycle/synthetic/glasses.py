@@ -21,7 +21,7 @@ def sample_glasses(key: PersonKey, body: Body) -> list[Mesh]:
     left, right = (body.vertices[assets.joints[f"{side}-eye"]].mean(0) for side in ("l", "r"))
     half_width, half_height = rng.uniform(0.22, 0.28) * scale, rng.uniform(0.15, 0.21) * scale
     squareness, thick = float(rng.choice([2, 2.6, 3.5, 5])), rng.uniform(0.010, 0.024) * scale
-    front = max(left[2], right[2]) + 0.30 * scale
+    front = max(left[2], right[2]) + 0.28 * scale
     tubes = []
     turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     for eye, side in ((left, 1), (right, -1)):
@@ -31,7 +31,7 @@ def sample_glasses(key: PersonKey, body: Body) -> list[Mesh]:
         edge = eye[0] + side * (0.02 * scale + half_width)
         hinge = front - 0.22 * edge**2 / scale
         ear = 0.80 * scale * side
-        path = [(edge, eye[1] + 0.04 * scale, hinge), (ear, eye[1] + 0.04 * scale, hinge - 0.25 * scale)]
+        path = [(edge, eye[1] + 0.04 * scale, hinge), (0.92 * ear, eye[1] + 0.04 * scale, hinge - 0.25 * scale)]
         path += [(ear * 1.02, eye[1], 0.42 * scale), (ear, eye[1] - 0.12 * scale, 0.22 * scale)]
         tubes.append(tube(np.array(path), thick * 0.8, closed=False))
     nose = (left + right) / 2
@@ -42,7 +42,8 @@ def sample_glasses(key: PersonKey, body: Body) -> list[Mesh]:
         )
     )
     tint = FRAMES[rng.integers(len(FRAMES))]
-    return [Mesh.build(points, triangles, SURFACE, tint=tint, gloss=0.35) for points, triangles in tubes]
+    # Shadow maps are too coarse for wires: half the face would lie in the shade.
+    return [Mesh.build(points, faces, SURFACE, tint=tint, gloss=0.35, casts=False) for points, faces in tubes]
 
 
 def _rounded(wave: np.ndarray, squareness: float) -> np.ndarray:

@@ -68,7 +68,7 @@ def studio_light() -> Light:
 
 def sample_light(rng: np.random.Generator, outdoors: bool) -> Light:
     """Light of a clip: near white, because a camera balances its whites; soft or hard, from anywhere in front."""
-    azimuth, elevation = float(rng.normal(0, 33)), float(rng.uniform(8, 55))
+    azimuth, elevation = float(rng.normal(0, 29)), float(rng.uniform(8, 50))
     hard = rng.uniform(0.5, 1.35)
     tint = rng.normal(0.02, 0.07)
     key = warm(tint) * hard

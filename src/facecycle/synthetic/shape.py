@@ -17,8 +17,8 @@ OPPOSITES = {"incr": "decr", "up": "down", "out": "in", "forward": "backward", "
     "uncompress": "compress"
 }
 # Standard deviation of a control by region, in the target's own units (1 = the artist's extreme).
-SPREAD = {"head": 0.28, "asym": 0.16, "ears": 0.32, "neck": 0.16, "eyes": 0.325, "nose": 0.365, "mouth": 0.325}
-SPREAD |= {"chin": 0.325, "cheek": 0.355, "forehead": 0.325, "eyebrows": 0.215}
+SPREAD = {"head": 0.28, "asym": 0.16, "ears": 0.32, "neck": 0.16, "eyes": 0.37, "nose": 0.42, "mouth": 0.335}
+SPREAD |= {"chin": 0.3, "cheek": 0.355, "forehead": 0.325, "eyebrows": 0.215}
 # Controls left alone: they move the head on the neck, or make no face one would meet.
 UNUSED = ("head-angle", "ear-shape-pointed", "ear-shape-triangle", "ear-shape-square", "nose-trans-in")
 UNUSED += ("nose-trans-out", "mouth-trans-in", "mouth-trans-out", "head-square", "head-rectangular", "head-triangular")

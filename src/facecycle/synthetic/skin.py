@@ -129,11 +129,11 @@ def load_paint() -> Paint:
 def sample_tone(key: PersonKey, body: Body) -> tuple[np.ndarray, float]:
     """Mean albedo (linear RGB) and its place on the line from light to dark; continuous in both."""
     rng = stream(key, "tone")
-    depth = float(np.clip(body.ancestry @ ANCESTRY_TONE + rng.normal(0, 0.55), 0, 6))
+    depth = float(np.clip(body.ancestry @ ANCESTRY_TONE + rng.normal(0, 0.65), 0, 6))
     knots = np.log(linear(TONES))
     k = min(int(depth), len(TONES) - 2)
     tone = np.exp(
-        knots[k] * (1 - depth + k) + knots[k + 1] * (depth - k) + np.array([0.3, -0.1, -0.25]) * rng.normal(0, 0.1)
+        knots[k] * (1 - depth + k) + knots[k + 1] * (depth - k) + np.array([0.3, -0.1, -0.25]) * rng.normal(0, 0.14)
     )
     return tone.astype(np.float32), depth
 
@@ -228,11 +228,11 @@ def paint_brows(
     )  # where brows can be
     x, y, z = np.moveaxis(atlas.position[rows, columns], -1, 0)
     ax = np.abs(x)
-    begin, end = rng.uniform(0.07, 0.13), rng.uniform(0.54, 0.64)
+    begin, end = rng.uniform(0.05, 0.14), rng.uniform(0.52, 0.66)
     t = np.clip((ax - begin) / (end - begin), 0, 1)
     arch = rng.uniform(0.02, 0.07) * np.sin(np.pi * np.clip(t * 1.15, 0, 1)) - rng.uniform(0.01, 0.06) * t**2
-    middle = 7.42 + rng.normal(0, 0.012) + arch
-    width = rng.uniform(*((0.03, 0.05) if male else (0.02, 0.038))) * (1 - 0.7 * smoothstep(0.5, 1.0, t))
+    middle = 7.42 + rng.normal(0, 0.014) + arch
+    width = rng.uniform(*((0.026, 0.056) if male else (0.018, 0.042))) * (1 - 0.7 * smoothstep(0.5, 1.0, t))
     mask = np.exp(-(((y - middle) / width) ** 2)) * smoothstep(begin - 0.03, begin + 0.04, ax)
     mask = mask * smoothstep(end + 0.02, end - 0.07, ax) * smoothstep(0.95, 1.1, z)
     hairs = np.clip(0.9 + 0.10 * noise[0][rows, columns] + 0.12 * noise[1][rows, columns], 0.3, 1.2)

@@ -75,9 +75,9 @@ class ModelConfig(Section):
     generator_blocks: int = number(8, 1, 32)
     generator_paint: int = number(128, 8, 512)  # channels at full resolution, where a channel costs most
     generator_noise: bool = True
-    generator_skip: bool = False  # keep pixels that the flow brings, paint the others; not in the paper
     transfer_blocks: int = number(7, 1, 32)
     encoder: str = choice("published", "published", "gabor")  # gabor: see facecycle.model.gabor_encoder
+    generator_skip: bool = False  # keep pixels that the flow brings, paint the others; not in the paper
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,7 @@ from scipy.io import savemat
 
 from evaluate.stub import Corner, paint
 from facecycle.errors import FaceCycleError
-from facecycle.evaluate.datasets.pose import read_mats, read_pointing04
+from facecycle.evaluate.datasets.pose import read_mats, read_pointing04, read_synthetic
 from facecycle.evaluate.pose import _folds, measure
 from facecycle.evaluate.tasks import Options
 
@@ -118,7 +118,7 @@ def test_folds_keep_people_and_neighbours_together() -> None:
         _folds(np.array(["a"] * 9), 9)
 
 
-@pytest.mark.parametrize("read", [read_mats, read_pointing04])
+@pytest.mark.parametrize("read", [read_mats, read_pointing04, read_synthetic])
 def test_a_wrong_folder_says_what_was_expected_and_found(read, tmp_path: Path) -> None:
     (tmp_path / "holiday").mkdir()
     with pytest.raises(FaceCycleError, match=r"expected .*found holiday/"):

@@ -126,6 +126,8 @@ def read_synthetic(data: Path) -> Posed:
     Raises:
         FaceCycleError: no face set, or one without poses.
     """
+    if not (data / "faceset.json").is_file():
+        raise wrong_layout(data, "a face set with faceset.json, as `facecycle synth` writes it")
     faces = FaceSet.open(data)
     if "label/pose" not in faces.columns:
         raise FaceCycleError(f"{data}: a face set without label/pose; draw one with `facecycle synth`")

@@ -80,7 +80,7 @@ FACECYCLE = replace(
     data=replace(COMPACT.data, across_clips=True, cycle_stride=2),
     perceptual=PerceptualConfig("none"),
     augment=replace(COMPACT.augment, mirror=0.0),
-    motion_loss=MotionLossConfig(contrast=1.0, truth=3.0, true_neutral=2.0, drift=0.0),  # the true face holds the frame
+    motion_loss=MotionLossConfig(contrast=1.0, truth=3.0, true_neutral=3.0, drift=0.0),  # the true face holds the frame
     identity_loss=IdentityLossConfig(contrast=1.0, independence=10.0),
 )
 

@@ -54,7 +54,8 @@ class FaceGenerator(nn.Module):
         nn.init.normal_(self.rgb.weight, 0, 0.02)
 
     def encode(self, face: Face) -> Features:
-        return Features(*self.features(face), face)
+        deep, shallow = self.features(face)
+        return Features(deep, shallow, face)
 
     def move(self, features: Features, flow: Flow, generator: torch.Generator | None = None) -> Features:
         """Warp the features and fill in; ``generator`` draws the noise (none given: no noise)."""

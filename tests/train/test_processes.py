@@ -83,10 +83,12 @@ def test_two_processes_equal_one(faces: Path, tmp_path: Path) -> None:
     ]
     for left, right in zip(expected, found, strict=True):
         numbers = {name: value for name, value in left.items() if isinstance(value, float)}
+        # Adam makes steps of about the learning rate out of gradients of any size: rounding may turn some around,
+        # so only a stage's first step can be the same to the last digit.
+        allowed = {"rel": 1e-5, "abs": 1e-6} if left["step"] == 1 else {"rel": 2e-3, "abs": 1e-3}
         if left["split"] == "train":
-            assert {name: right[name] for name in numbers} == pytest.approx(numbers, rel=2e-3, abs=2e-4)
+            assert {name: right[name] for name in numbers} == pytest.approx(numbers, **allowed)
     weights = [load_file(run / "weights.safetensors") for run in (one, two)]
-    # Adam makes steps of about the learning rate out of gradients of any size: rounding may turn some around.
     largest = max((weights[0][name] - weights[1][name]).abs().max().item() for name in weights[0])
     assert largest < 4 * config.motion.lr[0]
     assert load(one / "config.toml") == load(two / "config.toml")

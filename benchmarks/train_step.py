@@ -5,7 +5,8 @@
     python benchmarks/train_step.py paper --device cuda --json
 
 Every row runs in a process of its own, so that its peak memory is its own. It times `facecycle.train.loop.train_step`
-itself, on random pictures: augmentation, forward, backward and Adam, but no loading of data.
+itself, on random pictures: augmentation, forward, backward and Adam, but no loading of data. TFLOP are those of the
+convolutions and matrix products of one eager step, twice its multiply-adds.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 STAGES, PRECISIONS = ("motion", "identity"), ("32-true", "bf16-mixed")
@@ -46,7 +48,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("preset", nargs="?", default="paper", help="paper, compact or smoke")
+    parser.add_argument("preset", nargs="?", default="paper", help="paper, compact, smoke or facecycle")
     parser.add_argument("--stage", action="append", choices=STAGES)
     parser.add_argument("--precision", action="append", choices=PRECISIONS)
     parser.add_argument("--device", default="cpu", help="cpu, cuda")
@@ -80,10 +82,13 @@ def time_row(options: argparse.Namespace) -> dict:
     """The numbers of one combination."""
     import torch
     from lightning_fabric import Fabric
+    from torch.utils.flop_counter import FlopCounterMode
 
     from facecycle.config import override
+    from facecycle.data.truth import TRUE_VALUES
     from facecycle.model.networks import build_networks
     from facecycle.presets import preset
+    from facecycle.train.data import shows_neutral
     from facecycle.train.loop import parameter_groups, train_step
     from facecycle.train.stage import STAGES as STAGE_CLASSES
 
@@ -94,6 +99,7 @@ def time_row(options: argparse.Namespace) -> dict:
     perceptual, note = perceptual_network(config.perceptual)
     torch.manual_seed(0)
     networks = build_networks(config.model)
+    STAGE_CLASSES[name].extend(networks, config)
     stage = STAGE_CLASSES[name](networks, config, perceptual)
     if channels_last:
         stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -107,15 +113,20 @@ def time_row(options: argparse.Namespace) -> dict:
     model, optimizer = fabric.setup(stage, adam)
     model.train()
     side = round(1.25 * config.model.image_size)
-    shape = (settings.batch_size, config.data.frames_per_clip, 3, side, side)
+    motion, frames = name == "motion", config.data.frames_per_clip
+    shape = (settings.batch_size, frames + (motion and shows_neutral(config)), 3, side, side)
     stored = torch.randint(0, 256, shape, dtype=torch.uint8, device=fabric.device)
-    seconds = []
+    known = torch.randn(settings.batch_size, frames, TRUE_VALUES, device=fabric.device)
+    truth = known if motion and config.motion_loss.truth else None
+    seconds, counter = [], FlopCounterMode(display=False)
     for step in range(1, options.warm_up + options.steps + 1):
         began = time.perf_counter()
-        loss, _ = train_step(fabric, model, optimizer, stored, config, name, step)
+        with nullcontext() if options.compile or step > 1 else counter:
+            loss, _ = train_step(fabric, model, optimizer, stored, config, name, step, truth)
         float(loss)  # waits for the device
         seconds.append(time.perf_counter() - began)
-    return describe(options, config, settings, seconds, note, channels_last, str(fabric.device))
+    row = describe(options, config, settings, seconds, note, channels_last, str(fabric.device))
+    return {**row, "tflop": None if options.compile else round(counter.get_total_flops() / 1e12, 3)}
 
 
 def describe(options, config, settings, seconds, note, channels_last, device) -> dict:
@@ -188,10 +199,12 @@ def print_row(row: dict, header: bool) -> None:
         print(f"{row['machine']}; torch {row['torch']}, {row['threads']} threads, {row['device']}")
         what = f"{row['images']} images of {row['size']} px a step"
         print(f"preset {row['preset']}: {what}, features: {row['perceptual']}\n")
-        print("| stage | precision | channels last | compiled | s a step | images/s | first step, s | peak GB |")
-        print("|---|---|---|---|---|---|---|---|")
+        print(
+            "| stage | precision | channels last | compiled | s a step | images/s | first step, s | peak GB | TFLOP |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|")
     flags = ("yes" if row[name] else "no" for name in ("channels_last", "compiled"))
-    numbers = (str(row[n]) for n in ("seconds", "images_per_second", "first_step_seconds", "peak_memory_gb"))
+    numbers = (str(row[n]) for n in ("seconds", "images_per_second", "first_step_seconds", "peak_memory_gb", "tflop"))
     print("| " + " | ".join((row["stage"], row["precision"], *flags, *numbers)) + " |", flush=True)
 
 

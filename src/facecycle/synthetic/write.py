@@ -90,7 +90,7 @@ def synth(
         pose: how far heads turn.
         workers: processes.
         neutral: add to each clip a clean picture of the person without expression, frontal, in the clip's light
-            (``label/neutral`` marks it): what `motion_loss.neutral` teaches.
+            (``label/neutral`` marks it): what `motion_loss.true_neutral` teaches.
         tell: called with the number of frames of every finished shard.
 
     Returns:

@@ -77,7 +77,7 @@ class ModelConfig(Section):
     generator_noise: bool = True
     transfer_blocks: int = number(7, 1, 32)
     encoder: str = choice("published", "published", "gabor")  # gabor: see facecycle.model.gabor_encoder
-    generator_skip: bool = False  # keep pixels that the flow brings, paint the others; not in the paper
+    generator_skip: bool = False  # keep or mirror pixels that the flow brings; not in the paper
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -92,17 +92,20 @@ def test_noise_is_drawn_in_training_only_and_from_the_generator_given() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_skipping_generator_keeps_what_the_flow_brings_where_its_mask_says_so() -> None:
+def test_a_skipping_generator_chooses_between_what_it_paints_what_is_moved_and_its_mirror_image() -> None:
     networks = tiny_networks(0, dataclasses.replace(MODEL, generator_skip=True)).eval()
     generator, face = networks.face_generator, face_tensor().flatten(0, 1)
     flow = 0.2 * torch.ones(len(face), 2, 32, 32)
-    for logit, wanted in ((30.0, warp(face, flow)), (-30.0, None)):
-        torch.nn.init.constant_(generator.rgb.bias[3:], logit)
-        made = generator(face, flow)
-        if wanted is not None:
-            torch.testing.assert_close(made, wanted, atol=1e-5, rtol=0)
-            torch.testing.assert_close(generator(face), face, atol=1e-5, rtol=0)
-    assert (made - warp(face, flow)).abs().max() > 0.1
+    moved = warp(face, flow)
+    made = []
+    for chosen in range(3):
+        torch.nn.init.zeros_(generator.choose.bias)
+        generator.choose.bias.data[chosen] = 30.0
+        made.append(generator(face, flow))
+    torch.testing.assert_close(made[1], moved, atol=1e-5, rtol=0)
+    torch.testing.assert_close(made[2], moved.flip(-1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(generator(face), face.flip(-1), atol=1e-5, rtol=0)
+    assert (made[0] - moved).abs().max() > 0.1
 
 
 def test_the_same_seed_builds_the_same_networks() -> None:

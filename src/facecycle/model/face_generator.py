@@ -35,21 +35,23 @@ class FaceGenerator(nn.Module):
         blocks: residual blocks at a quarter of the resolution (published: 8).
         paint: channels at full resolution on the way out (published: 128).
         noise: add noise to the average before filling in, in training only.
-        skip: draw a mask beside the colours, and keep the (moved) pixels where it is 1: what is painted anew is what
-            the flow cannot bring, such as the far side of a turned head. The published network paints every pixel.
+        skip: choose at every pixel, softly, between what is painted, what the flow brought there, and what it brought to
+            the mirrored place: the far side of a turned head is hidden, but the near side shows what it is like. The
+            published network paints every pixel.
     """
 
     def __init__(self, widths: tuple[int, int, int], blocks: int, paint: int, noise: bool, skip: bool = False) -> None:
         super().__init__()
         _, middle, large = widths
-        self.noise, self.skip = noise, skip
+        self.noise = noise
         self.features = FaceFeatures(widths)
         self.fill_deep = nn.Sequential(conv(large, large), conv(large, large))
         self.fill_shallow = nn.Sequential(conv(middle, middle), conv(middle, middle))
         self.blocks = nn.Sequential(conv(large, large), *[ResidualBlock(large) for _ in range(blocks)])
         self.to_half = Upsample(large, middle)
         self.to_full = Upsample(2 * middle, paint)
-        self.rgb = nn.Conv2d(paint, 4 if skip else 3, 3, padding=1)
+        self.rgb = nn.Conv2d(paint, 3, 3, padding=1)
+        self.choose = nn.Conv2d(2 * paint, 3, 3, padding=1) if skip else None
         initialise(self)
         nn.init.normal_(self.rgb.weight, 0, 0.02)
 
@@ -62,16 +64,19 @@ class FaceGenerator(nn.Module):
         return Features(
             warp(features.deep, flow) + self.fill_deep(self._average(features.deep, generator)),
             warp(features.shallow, flow) + self.fill_shallow(self._average(features.shallow, generator)),
-            warp(features.face, flow) if self.skip else features.face,
+            warp(features.face, flow) if self.choose else features.face,
         )
 
     def draw(self, features: Features) -> Face:
         """Paint the face; values may leave [0, 1] a little, as those of any regression do."""
         x = self.to_half(self.blocks(features.deep))
-        drawn = self.rgb(self.to_full(torch.cat([features.shallow, x], 1)))
-        if not self.skip:
-            return drawn + 0.5
-        return torch.lerp(drawn[:, :3] + 0.5, features.face.to(drawn), drawn[:, 3:].sigmoid())
+        x = self.to_full(torch.cat([features.shallow, x], 1))
+        painted = self.rgb(x) + 0.5
+        if self.choose is None:
+            return painted
+        moved = features.face.to(painted)
+        shares = self.choose(torch.cat([x, x.flip(-1)], 1)).softmax(1)
+        return (shares[:, :, None] * torch.stack([painted, moved, moved.flip(-1)], 1)).sum(1)
 
     def forward(self, face: Face, flow: Flow | None = None, generator: torch.Generator | None = None) -> Face:
         """G(face, flow); without a flow, G(face): the face drawn where it is."""

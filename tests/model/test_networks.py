@@ -96,16 +96,27 @@ def test_a_skipping_generator_chooses_between_what_it_paints_what_is_moved_and_i
     networks = tiny_networks(0, dataclasses.replace(MODEL, generator_skip=True)).eval()
     generator, face = networks.face_generator, face_tensor().flatten(0, 1)
     flow = 0.2 * torch.ones(len(face), 2, 32, 32)
-    moved = warp(face, flow)
-    made = []
+    moved, made = warp(face, flow), []
     for chosen in range(3):
-        torch.nn.init.zeros_(generator.choose.bias)
-        generator.choose.bias.data[chosen] = 30.0
-        made.append(generator(face, flow))
+        torch.nn.init.zeros_(generator.choose.logits.bias)
+        generator.choose.logits.bias.data[chosen] = 30.0
+        made.append(generator(face, flow, frontal=True))
     torch.testing.assert_close(made[1], moved, atol=1e-5, rtol=0)
     torch.testing.assert_close(made[2], moved.flip(-1), atol=1e-5, rtol=0)
-    torch.testing.assert_close(generator(face), face.flip(-1), atol=1e-5, rtol=0)
     assert (made[0] - moved).abs().max() > 0.1
+    assert (generator(face, flow) - moved.flip(-1)).abs().max() > 0.1  # only a frontal face has two like halves
+
+
+def test_a_skipping_generator_begins_by_mirroring_what_the_flow_stretches() -> None:
+    networks = tiny_networks(0, dataclasses.replace(MODEL, generator_skip=True)).eval()
+    face = face_tensor().flatten(0, 1)
+    flow = torch.zeros(len(face), 2, 32, 32)
+    flow[:, 0, :, 16:] = torch.linspace(0, -0.9, 16)  # the right half shows a tenth of itself, the left stays
+    made = networks.face_generator(face, flow, frontal=True)
+    left, right = made[..., 4:12], made.flip(-1)[..., 4:12]
+    brought = warp(face, flow)
+    assert (left - brought[..., 4:12]).abs().mean() < 0.25 * (brought.flip(-1) - brought)[..., 4:12].abs().mean()
+    assert (left - right).abs().mean() < 0.25 * (brought.flip(-1) - brought)[..., 4:12].abs().mean()
 
 
 def test_the_same_seed_builds_the_same_networks() -> None:

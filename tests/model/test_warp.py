@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from facecycle.model.flow import DECODED, FlowDecoder
-from facecycle.model.warp import compose, cycle_error, integrate, invert, pixel_grid, resize, warp
+from facecycle.model.warp import compose, cycle_error, integrate, invert, log_area, pixel_grid, resize, warp
 from tiny import face_tensor
 
 SIZE = 64
@@ -130,3 +132,13 @@ def test_positions_that_are_no_numbers_harm_nothing() -> None:
     moved = warp(face, flow)
     moved.sum().backward()
     assert moved.isfinite().all()
+
+
+def test_the_area_that_a_pixel_is_fetched_from() -> None:
+    grid = pixel_grid(16, 24, torch.device("cpu")).permute(0, 3, 1, 2)
+    for x, y in ((1.0, 1.0), (0.5, 1.0), (1.5, 2.0)):
+        flow = grid * torch.tensor([x - 1, y - 1])[None, :, None, None]
+        torch.testing.assert_close(
+            log_area(flow)[..., 1:-1, 1:-1], torch.full((1, 1, 14, 22), math.log(x * y)), atol=1e-4, rtol=0
+        )
+    assert log_area(-1.5 * grid).isfinite().all()  # folded over

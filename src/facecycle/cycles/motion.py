@@ -51,7 +51,7 @@ def remove_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair, Face]
     """De-expression: the motion code, its flow fields, and the neutral face."""
     motion = networks.motion_encoder(face)
     flow = networks.flow_decoder(motion)
-    return motion, flow, networks.face_generator(face, flow.to_neutral)
+    return motion, flow, networks.face_generator(face, flow.to_neutral, frontal=True)
 
 
 def restore_motion(networks: Networks, neutral: Face, motion: Code) -> Face:
@@ -85,7 +85,7 @@ def motion_cycle(
     motion = networks.motion_encoder(face)
     flow = networks.flow_decoder(motion)
     features = generator.encode(face)
-    neutral = generator.draw(generator.move(features, flow.to_neutral, noise))
+    neutral = generator.draw(generator.move(features, flow.to_neutral, noise, frontal=True))
     redrawn = generator.draw(features)
     other_neutral = next_frame(neutral, frames)
     restored = generator(other_neutral, flow.to_face, noise)

@@ -10,17 +10,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from facecycle.model.layers import FaceFeatures, ResidualBlock, Upsample, conv, initialise
-from facecycle.model.warp import warp
+from facecycle.model.warp import log_area, resize, warp
 from facecycle.types import Face, Flow
 
 
 @dataclass(frozen=True)
 class Features:
-    """A face between the generator's two halves, and as it is."""
+    """A face between the generator's two halves."""
 
     deep: Float[Tensor, "b c h4 w4"]
     shallow: Float[Tensor, "b c2 h2 w2"]
     face: Face
+    """The pixels themselves."""
+    flow: Flow | None = None
+    """How they were moved, if they were."""
+    frontal: bool = False
+    """Were they moved to the front, where each half of a face shows what the other is like?"""
 
 
 class FaceGenerator(nn.Module):
@@ -35,9 +40,8 @@ class FaceGenerator(nn.Module):
         blocks: residual blocks at a quarter of the resolution (published: 8).
         paint: channels at full resolution on the way out (published: 128).
         noise: add noise to the average before filling in, in training only.
-        skip: choose at every pixel, softly, between what is painted, what the flow brought there, and what it brought to
-            the mirrored place: the far side of a turned head is hidden, but the near side shows what it is like. The
-            published network paints every pixel.
+        skip: choose at every pixel, softly, between what is painted, what the flow brought there and, in a frontal
+            face, what it brought to the mirrored place, see `Chooser`. The published network paints every pixel.
     """
 
     def __init__(self, widths: tuple[int, int, int], blocks: int, paint: int, noise: bool, skip: bool = False) -> None:
@@ -51,20 +55,24 @@ class FaceGenerator(nn.Module):
         self.to_half = Upsample(large, middle)
         self.to_full = Upsample(2 * middle, paint)
         self.rgb = nn.Conv2d(paint, 3, 3, padding=1)
-        self.choose = nn.Conv2d(2 * paint, 3, 3, padding=1) if skip else None
         initialise(self)
         nn.init.normal_(self.rgb.weight, 0, 0.02)
+        self.choose = Chooser(paint) if skip else None
 
     def encode(self, face: Face) -> Features:
         deep, shallow = self.features(face)
         return Features(deep, shallow, face)
 
-    def move(self, features: Features, flow: Flow, generator: torch.Generator | None = None) -> Features:
+    def move(
+        self, features: Features, flow: Flow, generator: torch.Generator | None = None, frontal: bool = False
+    ) -> Features:
         """Warp the features and fill in; ``generator`` draws the noise (none given: no noise)."""
         return Features(
             warp(features.deep, flow) + self.fill_deep(self._average(features.deep, generator)),
             warp(features.shallow, flow) + self.fill_shallow(self._average(features.shallow, generator)),
             warp(features.face, flow) if self.choose else features.face,
+            flow,
+            frontal,
         )
 
     def draw(self, features: Features) -> Face:
@@ -72,16 +80,21 @@ class FaceGenerator(nn.Module):
         x = self.to_half(self.blocks(features.deep))
         x = self.to_full(torch.cat([features.shallow, x], 1))
         painted = self.rgb(x) + 0.5
-        if self.choose is None:
-            return painted
-        moved = features.face.to(painted)
-        shares = self.choose(torch.cat([x, x.flip(-1)], 1)).softmax(1)
-        return (shares[:, :, None] * torch.stack([painted, moved, moved.flip(-1)], 1)).sum(1)
+        return painted if self.choose is None else self.choose(painted, x, features)
 
-    def forward(self, face: Face, flow: Flow | None = None, generator: torch.Generator | None = None) -> Face:
-        """G(face, flow); without a flow, G(face): the face drawn where it is."""
+    def forward(
+        self,
+        face: Face,
+        flow: Flow | None = None,
+        generator: torch.Generator | None = None,
+        frontal: bool = False,
+    ) -> Face:
+        """G(face, flow); without a flow, G(face): the face drawn where it is.
+
+        ``frontal``: the flow brings the face to the front, as `FlowPair.to_neutral` does.
+        """
         features = self.encode(face)
-        return self.draw(features if flow is None else self.move(features, flow, generator))
+        return self.draw(features if flow is None else self.move(features, flow, generator, frontal))
 
     def _average(
         self, features: Float[Tensor, "b c h w"], generator: torch.Generator | None
@@ -91,3 +104,35 @@ class FaceGenerator(nn.Module):
             return average
         noise = torch.randn(features.shape, generator=generator, device=generator.device)
         return average + noise.to(features)
+
+
+class Chooser(nn.Module):
+    """Which pixels of a face are painted, which are those that a flow brought, and which those of its other half.
+
+    The far side of a turned head is hidden, but the near side shows what it is like. A flow that makes the head frontal
+    stretches the far side, so how much less a place is stretched than its mirror image says whom to believe: the
+    choice begins as that rule, and is learnt on from there.
+
+    Args:
+        channels: of the features that the colours are painted from.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.logits = nn.Conv2d(2 * (channels + 1), 3, 3, padding=1)
+        nn.init.normal_(self.logits.weight, 0, 0.01)
+        with torch.no_grad():
+            self.logits.bias.copy_(torch.tensor([-2.0, 0.0, -1.0]))  # painted, brought, mirrored
+            self.logits.weight[2, [channels, -1], 1, 1] = torch.tensor([-4.0, 4.0])
+
+    def forward(self, painted: Face, x: Float[Tensor, "b c h w"], features: Features) -> Face:
+        brought = features.face.to(painted)
+        candidates = [painted, brought, *([brought.flip(-1)] if features.frontal else [])]
+        area = torch.zeros_like(x[:, :1]) if features.flow is None else self._area(features.flow, x)
+        seen = torch.cat([x, area], 1)
+        shares = self.logits(torch.cat([seen, seen.flip(-1)], 1))[:, : len(candidates)].softmax(1)
+        return (shares[:, :, None] * torch.stack(candidates, 1)).sum(1)
+
+    @staticmethod
+    def _area(flow: Flow, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        return log_area(resize(flow.detach().float(), *x.shape[-2:])).to(x)  # a cue: the flow need not please it

@@ -6,6 +6,8 @@ its border is repeated, so that moving a face leaves no black rim to explain.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -71,6 +73,19 @@ def invert(flow: Flow, iterations: int = 12) -> Flow:
     for _ in range(iterations):
         inverse = -warp(flow, inverse)
     return inverse
+
+
+def log_area(flow: Flow) -> Float[Tensor, "b 1 h w"]:
+    """Log of the area in pixels that a pixel is fetched from, by central differences: below 0 the picture is stretched.
+
+    Stretched is what the picture hardly shows, as the far side of a turned head. Held to +-3, also where a flow folds.
+    """
+    height, width = flow.shape[-2:]
+    near = F.pad(flow, (1, 1, 1, 1), mode="replicate")
+    along_x = (near[..., 1:-1, 2:] - near[..., 1:-1, :-2]) * (width / 4)
+    along_y = (near[..., 2:, 1:-1] - near[..., :-2, 1:-1]) * (height / 4)
+    area = (1 + along_x[:, :1]) * (1 + along_y[:, 1:]) - along_x[:, 1:] * along_y[:, :1]
+    return area.clamp(math.exp(-3), math.exp(3)).log()
 
 
 def cycle_error(to_neutral: Flow, to_face: Flow) -> Float[Tensor, " b"]:

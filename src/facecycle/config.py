@@ -89,8 +89,8 @@ class ModelConfig(Section):
 class DataConfig(Section):
     """What is drawn from a face set."""
 
-    source: str = ""  # a face set, several with commas between them, or "synthetic"
-
+    source: str = ""  # a face set (a folder or a URL), several with commas between them, or "synthetic"
+    cache: str = ""  # folder to keep the shards of URLs in; empty: each picture is read from there when it is wanted
     frames_per_clip: int = number(2, 2, 16)
     cycle_frames: int = number(16, 2, 16)  # of these, how many go round the cycle; all are compared by their codes
     cycle_stride: int = number(1, 1, 64)  # one clip in so many goes round the cycle

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from facecycle.data.faceset import FaceSet, ShardWriter, finish_faceset, write_faceset
 from facecycle.data.pairs import BatchPlan, FacePairs, PairLoader
 from facecycle.data.people import split_people
+from facecycle.data.stores import open_store
 from facecycle.errors import FaceCycleError
 
 from .test_faceset import jpeg, row
@@ -138,7 +139,7 @@ def test_people_are_split_by_name(faces: FaceSet) -> None:
 
 
 def named(people: list[str]) -> FaceSet:
-    return FaceSet(Path("set"), {}, {"person": np.array(people)})
+    return FaceSet(open_store("set"), {}, {"person": np.array(people)})
 
 
 def test_nobody_changes_sides_when_others_join() -> None:

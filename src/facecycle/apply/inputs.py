@@ -1,7 +1,7 @@
 """Whatever a user may name as pictures -> items that are opened one at a time.
 
-A file, a folder (searched through), a glob, a video, a webcam (its number, or ``webcam:0``), a face set, a PIL image,
-an array, a tensor, or a list of these.
+A file, a folder (searched through), a glob, a video, a webcam (its number, or ``webcam:0``), a face set (its folder or
+URL), a PIL image, an array, a tensor, or a list of these.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from facecycle.data.faceset import FaceSet
 from facecycle.data.frames import ReadLog, read_frames
 from facecycle.data.pictures import PICTURE_SUFFIXES, read_picture
 from facecycle.data.sources import VIDEO_SUFFIXES, Source
+from facecycle.data.stores import is_url
 from facecycle.errors import FaceCycleError
 
 OK = "ok"
@@ -158,6 +159,8 @@ def _items(one: Any, size: int, count: int) -> Sequence[Item]:
 
 def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
     text, path = str(named), Path(named)
+    if is_url(named):
+        return _stored_faces(FaceSet.open(named), size)
     if text.startswith("webcam:") and text[7:].isdigit():
         return [Webcam(int(text[7:]))]
     if not path.exists():
@@ -168,12 +171,15 @@ def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
     if not path.is_dir():
         return [VideoFile(path) if path.suffix.lower() in VIDEO_SUFFIXES else PictureFile(path)]
     if (path / "faceset.json").is_file():
-        faces = FaceSet.open(path)
-        if faces.size != size:
-            raise FaceCycleError(f"{path}: faces of {faces.size} px, the networks want {size} px")
-        return [StoredFace(faces, row) for row in range(len(faces))]
+        return _stored_faces(FaceSet.open(path), size)
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES)
     return [VideoFile(file) if file.suffix.lower() in VIDEO_SUFFIXES else PictureFile(file) for file in files]
+
+
+def _stored_faces(faces: FaceSet, size: int) -> Sequence[Item]:
+    if faces.size != size:
+        raise FaceCycleError(f"{faces.path}: faces of {faces.size} px, the networks want {size} px")
+    return [StoredFace(faces, row) for row in range(len(faces))]
 
 
 def _shot(name: str, read: Any) -> Shot:

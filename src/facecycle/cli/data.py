@@ -66,7 +66,7 @@ def prepare(
 
 @app.command()
 def inspect(
-    faceset: Annotated[Path, typer.Argument(help="A face set.", show_default=False)],
+    faceset: Annotated[str, typer.Argument(help="A face set: a folder, or a URL of a store.", show_default=False)],
     sheet: Annotated[Path | None, typer.Option(help="Picture to write: some clips, one a row.")] = None,
     margin: Annotated[bool, typer.Option("--margin", help="Draw the stored margin too.")] = False,
 ) -> None:
@@ -118,8 +118,8 @@ def _print_prepared(report: PrepareReport) -> None:
     console.print(f"[bold]{report.count('kept')} faces in {report.out}[/bold]")
 
 
-def _print_inspected(path: Path, report: InspectReport) -> None:
-    table = Table(show_header=False, title=str(path))
+def _print_inspected(path: str, report: InspectReport) -> None:
+    table = Table(show_header=False, title=path)
     low, q1, median, q3, high = report.clip_lengths
     rows = {
         "people": f"{report.people:,}",

@@ -13,7 +13,9 @@ from facecycle.cli import app
 @app.command()
 def train(
     run: Annotated[Path, typer.Option(help="Folder of the run: made, or gone on with by --resume.")],
-    data: Annotated[str, typer.Option(help="A face set by prepare or synth, several as A,B, or 'synthetic'.")] = "",
+    data: Annotated[
+        str, typer.Option(help="A face set by prepare or synth (folder or URL), several as A,B, or 'synthetic'.")
+    ] = "",
     preset: Annotated[str, typer.Option(help="paper, compact, smoke or facecycle.")] = "compact",
     method: Annotated[str, typer.Option(help="facecycle, or a rival: simclr, fabnet, tcae.")] = "",
     stage: Annotated[str, typer.Option(help="motion, identity, or both.")] = "both",
@@ -33,7 +35,7 @@ def train(
 ) -> None:
     """Learn motion and identity codes from a face set: both stages in one command.
 
-    Under torchrun the same command trains in several processes.
+    In several processes, here or on several machines: torchrun --nproc-per-node 2 -m -- facecycle train ...
     """
     from facecycle.train import start
 

@@ -14,11 +14,13 @@ be shifted, turned and scaled a little without leaving the picture.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-import os
+import re
 import zipfile
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,9 @@ from facecycle.data.shards import (
     save_columns,
     shard_file,
     shard_is_written,
+    shard_name,
 )
+from facecycle.data.stores import CachedStore, Store, UrlStore, open_store
 from facecycle.errors import FaceCycleError
 
 __all__ = ["FORMAT", "FaceSet", "ShardWriter", "decode", "finish_faceset", "shard_is_written", "write_faceset"]
@@ -59,15 +63,17 @@ def write_faceset(root: str | Path, *, size: int, margin: float, licence: str, o
         more: further options that decide what the frames look like (kept in ``faceset.json``).
 
     Raises:
-        FaceCycleError: the folder holds a face set made with other options, or something else.
+        FaceCycleError: the folder holds a face set made with other options, or something else, or is a URL.
     """
+    if re.match(r"[A-Za-z][\w+.-]*:/", str(root)):
+        raise FaceCycleError(f"{root}: face sets are written to folders; name one, and copy it to the store when done")
     root = Path(root)
     stored = stored_size(size, margin)
     meta: dict[str, Any] = {"format": FORMAT, "crop": CROP_NAME, "size": size, "margin": margin, "stored": stored}
     meta |= {"licence": licence, "origin": origin, **more}
     meta = json.loads(json.dumps(meta))  # as it will be read back: tuples become lists
     if (root / "faceset.json").exists():
-        before = _read_meta(root)
+        before = _read_meta(open_store(root))
         changed = [name for name in {**before, **meta} if before.get(name) != meta.get(name)]
         if changed:
             name = changed[0]
@@ -92,7 +98,7 @@ def finish_faceset(root: str | Path, shards: int) -> None:
     for index in range(shards):
         if not shard_is_written(root, index):
             raise FaceCycleError(f"{root}: shard {index} of {shards} is not written; run the same command again")
-    parts = [load_columns(shard_file(root, index, "npz")) for index in range(shards)]
+    parts = [load_columns(shard_file(root, index, "npz").read_bytes()) for index in range(shards)]
     filled = [part for part in parts if len(part["key"])] or parts[:1]
     if len({tuple(sorted(part)) for part in filled}) > 1:
         raise FaceCycleError(f"{root}: its shards carry different labels; write it anew with one version")
@@ -109,27 +115,33 @@ class FaceSet:
     """A finished face set, opened for reading; safe to hand to forked and spawned worker processes.
 
     Attributes:
-        path: its folder.
+        store: where it lies.
         meta: ``faceset.json``.
         columns: the manifest, one array of N entries per column (see `facecycle.data.shards.COLUMNS`).
     """
 
-    path: Path
+    store: Store
     meta: dict[str, Any]
     columns: dict[str, np.ndarray]
-    _files: dict[int, int] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, path: str | Path) -> FaceSet:
-        """Open the face set in folder ``path``.
+    def open(cls, path: str | Path, cache: str | Path | None = None) -> FaceSet:
+        """Open a face set.
+
+        Args:
+            path: its folder, or where it lies in a store: any URL that fsspec reads, such as ``s3://bucket/faces``.
+            cache: a folder in which the shards of a URL are kept once they were touched; by default nothing is kept,
+                and each picture is a read of its own.
 
         Raises:
-            FaceCycleError: it is none, is unfinished, empty or damaged, or has another format or crop.
+            FaceCycleError: it is none, is unfinished, empty or damaged, has another format or crop, or the store
+                cannot be read.
         """
-        path = Path(path)
-        meta = _read_meta(path)
+        store = open_store(path)
+        meta = _read_meta(store)
         try:
-            columns = load_columns(path / "manifest.npz")
+            manifest = store.read("manifest.npz")
+            columns = load_columns(manifest)
         except FileNotFoundError:
             raise FaceCycleError(f"{path}: not finished; run the command that wrote it again, it goes on") from None
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
@@ -138,12 +150,20 @@ class FaceSet:
             ) from None
         if not len(columns.get("key", ())):
             raise FaceCycleError(f"{path}: holds no faces; see sources.jsonl there for the reasons")
-        faces = cls(path, meta, columns)
+        if cache and isinstance(store, UrlStore):
+            # By its content: another face set that is put at the same address must not show the pictures of this one.
+            store = CachedStore(store, Path(cache).expanduser() / hashlib.sha256(manifest).hexdigest()[:16])
+        faces = cls(store, meta, columns)
         faces._check_shards()
         return faces
 
     def __len__(self) -> int:
         return len(self.columns["key"])
+
+    @property
+    def path(self) -> Path | str:
+        """Its folder, or its URL."""
+        return self.store.root
 
     @property
     def size(self) -> int:
@@ -172,13 +192,7 @@ class FaceSet:
 
     def jpeg(self, index: int) -> bytes:
         """The compressed picture of row ``index``: one read."""
-        shard, nbytes = int(self.columns["shard"][index]), int(self.columns["nbytes"][index])
-        if shard not in self._files:
-            if len(self._files) >= 256:  # a process may hold about 1,000 files open
-                os.close(self._files.pop(next(iter(self._files))))
-            self._files[shard] = os.open(shard_file(self.path, shard, "tar"), os.O_RDONLY)
-        # pread leaves no file position behind, so that forked workers can share the handle.
-        return os.pread(self._files[shard], nbytes, int(self.columns["offset"][index]))
+        return self._jpegs([index])[0]
 
     def image(self, index: int) -> UInt8[np.ndarray, "stored stored 3"]:
         """The stored picture of row ``index``, margin included, RGB.
@@ -186,11 +200,28 @@ class FaceSet:
         Raises:
             FaceCycleError: its bytes are damaged.
         """
-        try:
-            return decode(self.jpeg(index))
-        except OSError as error:
-            key, shard = self.columns["key"][index], shard_file(self.path, int(self.columns["shard"][index]), "tar")
-            raise FaceCycleError(f"{shard}: picture {key} is damaged ({error}); copy the face set again") from None
+        return next(self.images([index]))
+
+    def images(self, rows: Sequence[int]) -> Iterator[UInt8[np.ndarray, "stored stored 3"]]:
+        """The stored pictures of ``rows``, in order; read together, decoded one by one.
+
+        Raises:
+            FaceCycleError: the bytes of one are damaged.
+        """
+        for row, jpeg in zip(rows, self._jpegs(rows), strict=True):
+            try:
+                yield decode(jpeg)
+            except OSError as error:
+                where = f"{self.path}/{shard_name(int(self.columns['shard'][row]), 'tar')}"
+                raise FaceCycleError(
+                    f"{where}: picture {self.columns['key'][row]} is damaged ({error}); copy the face set again"
+                ) from None
+
+    def _jpegs(self, rows: Sequence[int]) -> list[bytes]:
+        shard, offset, nbytes = (self.columns[name] for name in ("shard", "offset", "nbytes"))
+        return self.store.parts(
+            [(shard_name(int(shard[row]), "tar"), int(offset[row]), int(nbytes[row])) for row in rows]
+        )
 
     def clips(self) -> list[np.ndarray]:
         """Row indices of each clip, in the order of its frames; clips by name."""
@@ -202,22 +233,15 @@ class FaceSet:
         """Names of all people, sorted."""
         return np.unique(self.columns["person"]).tolist()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": {}}  # handles mean nothing in another process
-
-    def __del__(self) -> None:
-        for handle in self.__dict__.get("_files", {}).values():
-            os.close(handle)
-
     def _check_shards(self) -> None:
         ends = self.columns["offset"] + self.columns["nbytes"]
-        for shard in np.unique(self.columns["shard"]).tolist():
-            file = shard_file(self.path, shard, "tar")
-            end = int(ends[self.columns["shard"] == shard].max())
-            if not file.exists() or file.stat().st_size < end:
-                problem = "cut short" if file.exists() else "missing"
+        shards = np.unique(self.columns["shard"]).tolist()
+        names = [shard_name(shard, "tar") for shard in shards]
+        for shard, name, size in zip(shards, names, self.store.sizes(names), strict=True):
+            if size is None or size < int(ends[self.columns["shard"] == shard].max()):
+                problem = "missing" if size is None else "cut short"
                 raise FaceCycleError(
-                    f"{file}: {problem}; copy the face set again, or delete its .npz and write it anew"
+                    f"{self.path}/{name}: {problem}; copy the face set again, or delete its .npz and write it anew"
                 )
 
 
@@ -227,9 +251,10 @@ def decode(jpeg: bytes) -> UInt8[np.ndarray, "h w 3"]:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
+def _read_meta(store: Store) -> dict[str, Any]:
+    path = store.root
     try:
-        meta = json.loads((path / "faceset.json").read_text())
+        meta = json.loads(store.read("faceset.json"))
     except (FileNotFoundError, NotADirectoryError):
         raise FaceCycleError(f"{path}: no face set; make one with `facecycle prepare` or `facecycle synth`") from None
     except ValueError as error:

@@ -49,7 +49,7 @@ def inspect(faceset: str | Path, sheet: str | Path | None = None, margin: bool =
     """Count what is in a face set, and draw some of it.
 
     Args:
-        faceset: its folder.
+        faceset: its folder or URL.
         sheet: a picture to write: a row for each of some clips, frames in order.
         margin: draw the margin around the crops too.
 
@@ -62,7 +62,7 @@ def inspect(faceset: str | Path, sheet: str | Path | None = None, margin: bool =
     if sheet is not None:
         with disk_space(Path(sheet)):
             Image.fromarray(contact_sheet(faces, margin)).save(sheet)
-    sources = [json.loads(line) for line in (faces.path / "sources.jsonl").read_text().splitlines()]
+    sources = [json.loads(line) for line in faces.store.read("sources.jsonl").splitlines()]
     return InspectReport(
         meta=faces.meta,
         people=len(faces.people()),

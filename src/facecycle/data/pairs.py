@@ -141,15 +141,13 @@ class FacePairs:
 
     def __getitems__(self, keys: Sequence[Key]) -> UInt8[np.ndarray, "b k 3 s s"]:
         """A whole batch at once: what the loader's workers call."""
-        pictures = self.frames_per_item + (self._neutral is not None)
-        batch = np.zeros((len(keys), pictures, 3, self.stored, self.stored), np.uint8)
-        for item, key in zip(batch, keys, strict=True):
-            rows = self.rows(key)
-            if self._neutral is not None:
-                rows = np.append(rows, self._neutral[rows[0]])
-            for frame, row in zip(item, rows, strict=True):
-                if row >= 0:
-                    frame[:] = self.faces.image(int(row)).transpose(2, 0, 1)
+        rows = np.stack([self.rows(key) for key in keys])
+        if self._neutral is not None:
+            rows = np.concatenate([rows, self._neutral[rows[:, :1]]], 1)
+        batch = np.zeros((*rows.shape, 3, self.stored, self.stored), np.uint8)
+        there = rows >= 0
+        for place, picture in zip(np.argwhere(there), self.faces.images(rows[there].tolist()), strict=True):
+            batch[tuple(place)] = picture.transpose(2, 0, 1)
         return batch
 
     @property
@@ -174,7 +172,7 @@ class FacePairs:
     def __getstate__(self) -> dict[str, Any]:
         # A worker process only needs to know where the pictures lie, not the names of a million frames.
         columns = {name: self.faces.columns[name] for name in ("key", "shard", "offset", "nbytes")}
-        return {**self.__dict__, "_truth": None, "faces": FaceSet(self.faces.path, self.faces.meta, columns)}
+        return {**self.__dict__, "_truth": None, "faces": FaceSet(self.faces.store, self.faces.meta, columns)}
 
 
 class BatchPlan:
@@ -245,7 +243,15 @@ class PairLoader:
         )
 
     def __iter__(self) -> Iterator[UInt8[Tensor, "b k 3 s s"]]:
-        return iter(self._loader)
+        return _in_one_line(iter(self._loader))
+
+
+def _in_one_line(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The batches; of an error in a worker process, to which torch adds that process's traceback, its last line."""
+    try:
+        yield from batches
+    except FaceCycleError as error:
+        raise FaceCycleError(str(error).rstrip().rpartition(f"{FaceCycleError.__name__}: ")[2]) from None
 
 
 def _generator(seed: int, epoch: int, index: int, purpose: int) -> np.random.Generator:

@@ -40,9 +40,14 @@ COLUMNS: dict[str, tuple[type, tuple[int, ...]]] = {
 Row = dict[str, Any]
 
 
+def shard_name(index: int, suffix: str) -> str:
+    """``shards/00000.SUFFIX``."""
+    return f"shards/{index:05d}.{suffix}"
+
+
 def shard_file(root: Path, index: int, suffix: str) -> Path:
     """``ROOT/shards/00000.SUFFIX``."""
-    return root / "shards" / f"{index:05d}.{suffix}"
+    return root / shard_name(index, suffix)
 
 
 def shard_is_written(root: Path, index: int) -> bool:
@@ -197,9 +202,9 @@ def save_columns(path: Path, columns: dict[str, np.ndarray]) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def load_columns(path: Path) -> dict[str, np.ndarray]:
-    """Read what `save_columns` wrote."""
-    with np.load(path, allow_pickle=False) as file:
+def load_columns(data: bytes) -> dict[str, np.ndarray]:
+    """Read what `save_columns` wrote, from the file's bytes."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 

@@ -1,4 +1,4 @@
-"""What ``--data`` names: face sets on disk, or ``synthetic``, which is drawn while training."""
+"""What ``--data`` names: face sets in folders or at URLs, or ``synthetic``, which is drawn while training."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _check_neutral(data: str, parts: list[Sources], weight: float) -> None:
 
 
 def _faceset(data: str, config: RunConfig) -> Sources:
-    faces, wanted, seed = FaceSet.open(data), config.data, config.train.seed
+    faces, wanted, seed = FaceSet.open(data, config.data.cache), config.data, config.train.seed
     held_in, held_out = split_people(faces, wanted.held_out, seed) if len(faces.people()) > 1 else (faces.people(), [])
     neutral = shows_neutral(config)
     pairs = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed, held_in, neutral=neutral)

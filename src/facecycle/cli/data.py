@@ -48,7 +48,13 @@ def prepare(
         str | None, typer.Option(help="A YuNet file, or 'download' to fetch the published one.")
     ] = None,
     licence: Annotated[str, typer.Option(help="Terms of the pictures, kept in all that is made of them.")] = "unknown",
-    workers: Annotated[int | None, typer.Option(help="Processes; one per core unless given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes, or sources at a time on a cluster; one per core unless given.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: all machines of a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster, such as auto or 10.0.0.1:6379; a new one unless given.")
+    ] = None,
 ) -> None:
     """Make a face set of videos or photos: detect, track, crop. Run it again to go on after an interruption."""
     from facecycle.data import prepare as module
@@ -59,7 +65,7 @@ def prepare(
     with _progress() as tell:
         report = module.prepare(
             sources, out, options, layout=layout, pattern=pattern, frame_rate=frame_rate,
-            licence=licence, workers=workers, tell=tell,
+            licence=licence, workers=workers, engine=engine, address=address, tell=tell,
         )  # fmt: skip
     _print_prepared(report)
 

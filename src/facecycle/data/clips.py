@@ -15,7 +15,7 @@ from facecycle.data.crop import cut
 from facecycle.data.detect import Face
 from facecycle.data.faceset import stored_size
 from facecycle.data.frames import Frame
-from facecycle.data.shards import Row, ShardWriter
+from facecycle.data.shards import FrameSink, Row
 from facecycle.data.sources import Source
 from facecycle.data.track import SceneChange, Seen, Tracker
 
@@ -63,7 +63,7 @@ class ClipWriter:
         dropped: what was left out, by reason; others may add to it.
     """
 
-    def __init__(self, source: Source, index: int, shard: ShardWriter, options: CropOptions) -> None:
+    def __init__(self, source: Source, index: int, shard: FrameSink, options: CropOptions) -> None:
         self.source, self.index, self.shard, self.options = source, index, shard, options
         self.kept = 0
         self.dropped: Counter[str] = Counter()

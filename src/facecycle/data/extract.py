@@ -11,7 +11,7 @@ import numpy as np
 from facecycle.data.clips import ClipWriter, CropOptions
 from facecycle.data.detect import Detector, Face, main_face
 from facecycle.data.frames import Frame, ReadLog, read_frames
-from facecycle.data.shards import Row, ShardWriter
+from facecycle.data.shards import FrameSink, Row
 from facecycle.data.sources import Source
 from facecycle.data.track import overlaps
 
@@ -21,7 +21,7 @@ ON_TRACK = 0.1  # overlap with the box of a track file from which a face is the 
 def extract_source(
     source: Source,
     index: int,
-    shard: ShardWriter,
+    shard: FrameSink,
     detector: Detector,
     options: CropOptions,
     on_frame: Callable[[], None] = lambda: None,

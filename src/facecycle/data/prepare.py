@@ -1,7 +1,8 @@
 """``facecycle prepare``: from folders of videos or photos to a face set.
 
 The sources are sorted and split into shards by a plan that depends on them alone; worker processes take shard after
-shard. A finished shard is never done again, and within a shard no finished source is (see `facecycle.data.shards`).
+shard, or the machines of a Ray cluster source after source (`facecycle.data.cluster`). A finished shard is never done
+again, and within a shard no finished source is (see `facecycle.data.shards`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facecycle.data.clips import CropOptions
+from facecycle.data.cluster import load_ray, run_on_cluster
 from facecycle.data.detect import build_detector
 from facecycle.data.faceset import finish_faceset, shard_is_written, write_faceset
 from facecycle.data.shards import Row, shard_file
@@ -26,6 +28,7 @@ from facecycle.data.sources import Source, find_sources
 from facecycle.data.workers import Task, Tell, run
 from facecycle.errors import FaceCycleError
 
+ENGINES = ("local", "ray")
 SHARD_FRAMES = 2000  # about; a shard is what a worker takes at a time
 FEWEST_SHARDS = 16  # so that small sets keep several workers busy
 BYTES_PER_FRAME = 50_000  # of a video, to guess how long it takes
@@ -72,6 +75,8 @@ def prepare(
     frame_rate: float | None = None,
     licence: str = "unknown",
     workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
     tell: Tell = lambda what, value: None,
 ) -> PrepareReport:
     """Make a face set of everything below ``sources``; go on where an earlier run stopped.
@@ -82,13 +87,17 @@ def prepare(
         options: what to keep and how.
         layout, pattern, frame_rate: see `facecycle.data.sources.find_sources`.
         licence: terms of the pictures, kept in the face set and in what is trained on it.
-        workers: processes; one per core unless given. The face set does not depend on their number.
+        workers: processes, or with Ray sources at a time; one per core unless given.
+        engine: "local", processes of this machine, or "ray", a cluster. The face set depends neither on it nor on
+            ``workers``, and what one began another goes on with.
+        address: of the Ray cluster; see `facecycle.data.cluster.run_on_cluster`.
         tell: is told what happens, for a progress bar.
 
     Raises:
         FaceCycleError: nothing to read, an option out of range or other than before, a full disk, a killed worker.
     """
     check_options(options)
+    check_engine(engine, address)
     found = find_sources(sources, layout, pattern, frame_rate)
     tell("found", found)
     plan = plan_shards(found.sources)
@@ -98,7 +107,10 @@ def prepare(
         todo = [index for index in range(len(plan)) if not shard_is_written(out, index)]
         tell("resumed", [row for index in set(range(len(plan))) - set(todo) for row in _rows(out, index)])
         tasks = [Task(out, index, plan[index].start, found.sources[plan[index]], options) for index in todo]
-        run(tasks, _cores() if workers is None else workers, tell)
+        if engine == "ray" and tasks:
+            run_on_cluster(tasks, workers, tell, address)
+        else:
+            run(tasks, _cores() if workers is None else workers, tell)
         if todo or not (out / "manifest.npz").exists():
             finish_faceset(out, len(plan))
     return PrepareReport(out, found.layouts, found.ignored, [row for k in range(len(plan)) for row in _rows(out, k)])
@@ -124,6 +136,20 @@ def check_options(options: CropOptions) -> None:
         if not low <= value <= high:
             raise FaceCycleError(f"{name}={value}: must lie between {low} and {high}")
     build_detector(options.detector, options.detector_weights, options.min_face)
+
+
+def check_engine(engine: str, address: str | None) -> None:
+    """Likewise.
+
+    Raises:
+        FaceCycleError: no such engine, an address that it has no use for, or Ray is not installed.
+    """
+    if engine not in ENGINES:
+        raise FaceCycleError(f"engine={engine!r}: not known; choose from {', '.join(ENGINES)}")
+    if engine == "ray":
+        load_ray()
+    elif address:
+        raise FaceCycleError(f"address={address!r}: is for a Ray cluster; add --engine ray")
 
 
 def plan_shards(sources: list[Source]) -> list[slice]:

@@ -13,7 +13,7 @@ import tarfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -53,6 +53,15 @@ def shard_file(root: Path, index: int, suffix: str) -> Path:
 def shard_is_written(root: Path, index: int) -> bool:
     """Whether shard ``index`` is whole, so that its work need not be done again."""
     return shard_file(root, index, "npz").exists()
+
+
+@runtime_checkable
+class FrameSink(Protocol):
+    """Takes the frames of a source: a shard's writer, or what carries them to it."""
+
+    def add(self, key: str, jpeg: bytes, row: Row) -> None:
+        """Take one frame; see `ShardWriter.add`."""
+        ...
 
 
 class ShardWriter:
@@ -130,12 +139,22 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.close()
+
+    def finish(self) -> None:
+        """Make the shard whole."""
         try:
-            if kind is None:
-                self._finish()
+            self._finish()
         finally:
-            with suppress(OSError):  # on a full disk closing fails as well; what it would have written is not trusted
-                self._tar.close()
+            self.close()
+
+    def close(self) -> None:
+        """Leave the shard as it is; another writer can take up what was committed."""
+        with suppress(OSError):  # on a full disk closing fails as well; what it would have written is not trusted
+            self._tar.close()
 
     def _append(self, name: str, data: bytes) -> int:
         """Add a member to the tar; returns where its bytes begin."""

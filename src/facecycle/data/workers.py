@@ -112,6 +112,11 @@ def _begin_worker(news: Any, stop: Any) -> None:
     news.cancel_join_thread()  # news that nobody waits for any more must not hold up the end
     _worker.update(news=news, stop=stop)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    one_thread()
+
+
+def one_thread() -> None:
+    """Keep OpenCV from running threads in this process: the processes are the parallelism."""
     try:
         import cv2
     except ImportError:  # the detector "none" does without

@@ -57,6 +57,9 @@ class FaceGenerator(nn.Module):
         self.rgb = nn.Conv2d(paint, 3, 3, padding=1)
         initialise(self)
         nn.init.normal_(self.rgb.weight, 0, 0.02)
+        self.norm = (
+            nn.GroupNorm(1, paint) if skip else nn.Identity()
+        )  # nothing else here is: features of 80 are no logits
         self.choose = Chooser(paint) if skip else None
 
     def encode(self, face: Face) -> Features:
@@ -78,7 +81,7 @@ class FaceGenerator(nn.Module):
     def draw(self, features: Features) -> Face:
         """Paint the face; values may leave [0, 1] a little, as those of any regression do."""
         x = self.to_half(self.blocks(features.deep))
-        x = self.to_full(torch.cat([features.shallow, x], 1))
+        x = self.norm(self.to_full(torch.cat([features.shallow, x], 1)))
         painted = self.rgb(x) + 0.5
         return painted if self.choose is None else self.choose(painted, x, features)
 

@@ -124,8 +124,8 @@ class Chooser(nn.Module):
         super().__init__()
         self.logits = nn.Conv2d(2 * (channels + 1), 3, 3, padding=1)
         nn.init.normal_(self.logits.weight, 0, 0.01)
+        self.logits.bias = nn.Parameter(torch.tensor([-2.0, 0.0, -1.0]))  # painted, brought, mirrored
         with torch.no_grad():
-            self.logits.bias.copy_(torch.tensor([-2.0, 0.0, -1.0]))  # painted, brought, mirrored
             self.logits.weight[2, [channels, -1], 1, 1] = torch.tensor([-4.0, 4.0])
 
     def forward(self, painted: Face, x: Float[Tensor, "b c h w"], features: Features) -> Face:

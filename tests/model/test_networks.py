@@ -98,9 +98,9 @@ def test_a_skipping_generator_chooses_between_what_it_paints_what_is_moved_and_i
     generator, face = networks.face_generator, face_tensor().flatten(0, 1)
     flow = 0.2 * torch.ones(len(face), 2, 32, 32)
     moved, made = warp(face, flow), []
+    assert generator.choose is not None
     for chosen in range(3):
-        torch.nn.init.zeros_(generator.choose.logits.bias)
-        generator.choose.logits.bias.data[chosen] = 30.0
+        generator.choose.logits.bias = torch.nn.Parameter(30.0 * torch.eye(3)[chosen])
         made.append(generator(face, flow, frontal=True))
     torch.testing.assert_close(made[1], moved, atol=1e-5, rtol=0)
     torch.testing.assert_close(made[2], moved.flip(-1), atol=1e-5, rtol=0)

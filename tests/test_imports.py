@@ -63,12 +63,34 @@ def test_every_command_and_option_has_help(name):
     assert not [parameter.name for parameter in command.params if not getattr(parameter, "help", None)]
 
 
-def test_unknown_command_and_option_exit_2_and_name_them():
-    for arguments in (["nosuch"], ["--nosuch"]):
-        done = facecycle(*arguments)
-        assert done.returncode == 2
-        assert arguments[-1] in done.stderr
-        assert "Traceback" not in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["nosuch"], "nosuch"),
+        (["--nosuch"], "--nosuch"),
+        (["embed", "a.jpg", "--nosuch"], "facecycle embed --help"),
+        (["embed", "a.jpg", "--batch-size", "0"], "--batch-size"),
+        (["prepare", "a", "b", "--size", "large"], "--size"),
+        (["train"], "--run"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_mistake_on_the_command_line_is_one_line_too(arguments, named):
+    done = facecycle(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert named in done.stderr
+    assert "Traceback" in facecycle(*arguments, "--debug").stderr
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    done = facecycle("synth", str(tmp_path / "file" / "faces"), "--people", "1")
+    assert done.returncode == 2
+    assert "Not a directory" in done.stderr
+    assert str(tmp_path / "file") in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_mistake_is_one_line_and_debug_shows_the_traceback(tmp_path):

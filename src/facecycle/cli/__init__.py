@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -9,6 +10,11 @@ import typer
 
 from facecycle import __version__
 from facecycle.errors import FaceCycleError
+
+MENDS = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "ask for the right to it, or name another place"),
+    errno.ENOSPC: "free some room, or name another place",
+}
 
 app = typer.Typer(
     name="facecycle",
@@ -42,9 +48,27 @@ def main() -> None:
 
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments)
-    except FaceCycleError as error:
-        if len(arguments) < len(sys.argv) - 1:
+        code = app(arguments, standalone_mode=not arguments)  # without arguments typer prints the help
+    except typer.Abort:
+        raise SystemExit(130) from None
+    except Exception as error:
+        line = _one_line(error)
+        if line is None or len(arguments) < len(sys.argv) - 1:
             raise
-        typer.secho(f"facecycle: {error}", fg="red", err=True)
+        typer.secho(f"facecycle: {line}", fg="red", err=True)
         raise SystemExit(2) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _one_line(error: Exception) -> str | None:
+    """What to tell of a mistake in the input or on the command line; None for an error that is nobody's mistake."""
+    if isinstance(error, FaceCycleError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; {MENDS.get(error.errno or 0, 'name another file or folder')}"
+    if isinstance(message := getattr(error, "format_message", lambda: None)(), str):  # typer's, or click's before it
+        context = getattr(error, "ctx", None)
+        command = context.info_name if context and context.parent else ""
+        return f"{message.rstrip('.')}; see facecycle {command + ' ' if command else ''}--help"
+    return None

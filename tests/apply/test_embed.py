@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,11 +14,15 @@ from PIL import Image
 
 from facecycle.apply.embed import embed
 from facecycle.apply.faces import FaceReader
+from facecycle.apply.inputs import find_items
+from facecycle.apply.save import targets
 from facecycle.apply.torch_networks import to_tensor
 from facecycle.data.faceset import FaceSet
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import load_networks, save_weights
 from tiny import MODEL, SIZE, face_picture, make_faceset, tiny_networks
+
+WRITTEN = {"embed": "codes.npz", "cycle": "sheet.png"}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +103,7 @@ def test_one_bad_picture_gets_a_row_with_its_status(pictures: Path, weights: Pat
 @pytest.mark.parametrize("name", ["embed", "cycle"])
 def test_a_single_bad_picture_is_an_error(name: str, weights: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     (tmp_path / "bad.png").write_text("no picture")
-    out = tmp_path / "out.npz"
+    out = tmp_path / WRITTEN[name]
     code, _, error = command(
         capsys, monkeypatch, name, tmp_path / "bad.png", "--weights", weights, "--cropped", "--out", out
     )
@@ -113,7 +118,7 @@ def test_what_is_not_there_is_named(
     name: str, pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
     def refused(*arguments: object) -> str:
-        code, _, error = command(capsys, monkeypatch, name, *arguments, "--cropped", "--out", tmp_path / "out.npz")
+        code, _, error = command(capsys, monkeypatch, name, *arguments, "--cropped", "--out", tmp_path / WRITTEN[name])
         assert code == 2
         assert len(error.strip().splitlines()) == 1
         return error
@@ -121,9 +126,42 @@ def test_what_is_not_there_is_named(
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "gone: no such file or folder" in refused(tmp_path / "gone", "--weights", weights)
-    assert "empty: no pictures there" in refused(empty, "--weights", weights)
+    assert "empty: no pictures or videos there" in refused(empty, "--weights", weights)
     assert "holds no weights.safetensors" in refused(pictures, "--weights", empty)
     assert "device 'cuda:77' is not on this machine" in refused(pictures, "--weights", weights, "--device", "cuda:77")
+
+
+def test_a_sheet_is_a_png(pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    code, _, error = command(
+        capsys, monkeypatch, "cycle", pictures, "--weights", weights, "--cropped", "--out", tmp_path / "sheet.jpg"
+    )
+    assert code == 2
+    assert "sheet.jpg: written as .png" in error
+    assert not (tmp_path / "sheet.jpg").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can take its own rights away")
+def test_a_folder_that_cannot_be_read_is_a_row_that_says_so(pictures: Path) -> None:
+    for folder in (pictures.parent, *pictures.parent.parents):
+        if not folder.stat().st_mode & 0o005:
+            folder.chmod(0o755)
+    (pictures / "more").chmod(0o700)
+    os.seteuid(65534)
+    try:
+        rows = [shot for item in find_items(pictures, SIZE) for shot in item.shots()]
+    finally:
+        os.seteuid(0)
+    assert [Path(row.name).name for row in rows] == ["0.png", "1.png", "2.png", "3.png", "more"]
+    assert [row.status for row in rows] == ["ok"] * 4 + ["Permission denied"]
+
+
+def test_links_do_not_change_where_results_are_written(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "elsewhere.png").touch()
+    for name in ("here.png", "gone.png"):
+        os.symlink(tmp_path / ("elsewhere.png" if name == "here.png" else "nowhere/x.png"), tmp_path / "photos" / name)
+    items = find_items(tmp_path / "photos", SIZE)
+    assert targets(items, tmp_path / "out") == [tmp_path / "out/gone.png", tmp_path / "out/here.png"]
 
 
 def test_the_detector_finds_no_face_in_noise(weights: Path, tmp_path: Path) -> None:

@@ -132,6 +132,9 @@ def test_an_unreadable_folder_is_a_source_that_failed(tmp_path: Path) -> None:
         (["a.jpg"], {"pattern": "(?P<person>"}, "pattern"),
         (["a.jpg"], {"pattern": ".*"}, r"needs a group \(\?P<person>"),
         (["a.jpg"], {"pattern": r"(?P<person>\d+)"}, "no videos or pictures that fit"),
+        (["a/1.jpg"], {"layout": "clips", "rate": 0.0}, "frame_rate=0.0: must be above 0"),
+        (["a/1.jpg"], {"layout": "clips", "rate": float("nan")}, "frame_rate=nan"),
+        (["a/1.jpg"], {"rate": 25.0}, "layout photos numbers no frames"),
     ],
 )
 def test_what_does_not_fit_says_so(tmp_path: Path, files: list[str], options: dict, message: str) -> None:

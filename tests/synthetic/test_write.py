@@ -146,6 +146,8 @@ def test_the_command_writes_and_draws(tmp_path):
 def test_a_sheet_can_be_drawn_alone(tmp_path):
     draw_sheet(tmp_path / "sheet.png", people=2, frames=2, size=32)
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+    with pytest.raises(FaceCycleError, match=r"sheet\.txt: written as \.png, \.jpg"):
+        draw_sheet(tmp_path / "sheet.txt", people=2, frames=2, size=32)
 
 
 def test_pairs_know_what_is_true_of_their_frames(faceset):

@@ -14,6 +14,7 @@ from facecycle.apply.faces import OK, FaceReader
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.cycles.identity import remove_identity, restore_identity
 from facecycle.cycles.motion import remove_motion
+from facecycle.data.files import check_suffix
 from facecycle.draw import flow_to_color, save_picture, sheet, to_uint8
 from facecycle.errors import FaceCycleError
 from facecycle.model.networks import Networks
@@ -39,6 +40,7 @@ def cycle(
     Raises:
         FaceCycleError: nothing to read, unusable weights, or no face in any picture.
     """
+    check_suffix(out, ".png")
     torch_networks = TorchNetworks(weights, device)
     reader = FaceReader(pictures, torch_networks.about.image_size, cropped, detector_weights, face)
     chosen = np.linspace(0, len(reader) - 1, min(MOST, len(reader))).round().astype(int)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL import Image
 
 from facecycle.apply.arrays import is_tensor, split_batch, to_picture
 from facecycle.data.faceset import FaceSet
+from facecycle.data.files import walk_files
 from facecycle.data.frames import ReadLog, read_frames
 from facecycle.data.pictures import PICTURE_SUFFIXES, read_picture
 from facecycle.data.sources import VIDEO_SUFFIXES, Source
@@ -52,6 +54,22 @@ class PictureFile:
 
     def shots(self) -> Iterator[Shot]:
         yield _shot(self.name, lambda: read_picture(self.path))
+
+
+@dataclass(frozen=True)
+class UnreadableFolder:
+    """A folder among those searched that cannot be read."""
+
+    path: Path
+    problem: str
+    moving = False
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def shots(self) -> Iterator[Shot]:
+        yield Shot(self.name, None, self.problem)
 
 
 @dataclass(frozen=True)
@@ -121,7 +139,7 @@ class Webcam:
             yield Shot(f"{self.name}#{number:06d}", picture, time=time)
 
 
-Item = PictureFile | PictureInMemory | StoredFace | VideoFile | Webcam
+Item = PictureFile | UnreadableFolder | PictureInMemory | StoredFace | VideoFile | Webcam
 
 
 def find_items(inputs: Any, size: int) -> list[Item]:
@@ -136,7 +154,8 @@ def find_items(inputs: Any, size: int) -> list[Item]:
         items += _items(one, size, len(items))
     if not items:
         named = ", ".join(map(str, inputs)) if several else str(inputs)
-        raise FaceCycleError(f"{named or 'nothing given'}: no pictures there ({', '.join(sorted(PICTURE_SUFFIXES))})")
+        suffixes = ", ".join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))
+        raise FaceCycleError(f"{named or 'nothing given'}: no pictures or videos there ({suffixes})")
     return items
 
 
@@ -170,10 +189,19 @@ def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
         return [item for match in matches for item in _on_disk(match, size)]
     if not path.is_dir():
         return [VideoFile(path) if path.suffix.lower() in VIDEO_SUFFIXES else PictureFile(path)]
-    if (path / "faceset.json").is_file():
+    if os.path.isfile(path / "faceset.json"):  # False, too, where the folder cannot be read
         return _stored_faces(FaceSet.open(path), size)
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES)
-    return [VideoFile(file) if file.suffix.lower() in VIDEO_SUFFIXES else PictureFile(file) for file in files]
+    unreadable: list[Item] = []
+
+    def failed(error: OSError) -> None:
+        unreadable.append(UnreadableFolder(Path(error.filename), error.strerror or "cannot be read"))
+
+    found = walk_files(path, failed)
+    files = [file for file in found if file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
+    return [
+        *(VideoFile(file) if file.suffix.lower() in VIDEO_SUFFIXES else PictureFile(file) for file in files),
+        *unreadable,
+    ]
 
 
 def _stored_faces(faces: FaceSet, size: int) -> Sequence[Item]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def targets(items: list[Item], folder: Path) -> list[Path]:
 def _relative_name(item: Item) -> Path:
     if isinstance(item, PictureInMemory | StoredFace) or item.name.startswith("webcam:"):
         return Path(item.name.replace("/", "_").replace(":", "_").replace(" ", "_"))
-    return Path(item.name).resolve()
+    return Path(os.path.abspath(item.name))  # links keep their place
 
 
 def _save_pictures(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,16 @@ def write_atomic(path: Path, data: bytes) -> None:
         os.replace(partial, path)
 
 
+def check_suffix(path: Path, *suffixes: str) -> None:
+    """Refuse a file to write whose name ends otherwise.
+
+    Raises:
+        FaceCycleError: it does.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise FaceCycleError(f"{path}: written as {', '.join(suffixes)}; choose such a suffix")
+
+
 @contextmanager
 def disk_space(path: Path) -> Iterator[None]:
     """Turn "no space left" below this point into an error that says what to do."""
@@ -37,3 +47,19 @@ def disk_space(path: Path) -> Iterator[None]:
         raise FaceCycleError(
             f"{path}: the disk is full; free some space and run the same command again, finished work is kept"
         ) from error
+
+
+def walk_files(folder: Path, failed: Callable[[OSError], None]) -> list[Path]:
+    """All files below ``folder`` but hidden ones, sorted. Links are followed, but not round in a circle.
+
+    ``failed`` is told of every folder that cannot be read.
+    """
+    files: list[Path] = []
+    above = {str(folder): (os.path.realpath(folder),)}  # the folders that one was reached through
+    for place, folders, names in os.walk(folder, onerror=failed, followlinks=True):
+        files += [Path(place, name) for name in names if not name.startswith(".")]
+        chain = above.pop(place)
+        real = {name: os.path.realpath(os.path.join(place, name)) for name in folders}
+        folders[:] = [name for name in folders if real[name] not in chain]
+        above |= {os.path.join(place, name): (*chain, real[name]) for name in folders}
+    return sorted(files)

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from facecycle.data.faceset import FaceSet
-from facecycle.data.files import disk_space
+from facecycle.data.files import check_suffix, disk_space
 
 SHEET_ROWS, SHEET_COLUMNS = 16, 12
 
@@ -56,6 +56,8 @@ def inspect(faceset: str | Path, sheet: str | Path | None = None, margin: bool =
     Raises:
         FaceCycleError: it is no face set that can be read.
     """
+    if sheet is not None:
+        check_suffix(Path(sheet), ".png", ".jpg")
     faces = FaceSet.open(faceset)
     clips = faces.clips()
     lengths = np.array([len(clip) for clip in clips])

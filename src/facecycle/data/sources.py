@@ -16,15 +16,17 @@ pictures as ``photos``; say ``clips`` where they are frames.
 
 from __future__ import annotations
 
-import os
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from facecycle.data.files import walk_files
 from facecycle.data.pictures import PICTURE_SUFFIXES
 from facecycle.errors import FaceCycleError
 
+NUMBERED = ("pattern", "clips", "voxceleb-frames")  # layouts of frames that are numbered in time
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v"})
 VOXCELEB_RATE = 25.0  # its frames are numbered at 25 a second; the level folder 1.6 is how far the box was widened
 VOXCELEB_VIDEO = re.compile(r"(?:^|/)(id\d{4,})/([^/]+)/([^/]+)\.\w+$")
@@ -111,6 +113,8 @@ def find_sources(
     expression = _compile(pattern) if pattern else None
     if not expression and layout not in ("auto", *LAYOUTS):
         raise FaceCycleError(f"layout={layout!r}: not known; choose from auto, {', '.join(LAYOUTS)}")
+    if rate is not None and not 0 < rate < math.inf:
+        raise FaceCycleError(f"frame_rate={rate}: must be above 0, such as 25")
     found, labels = Found(), set()
     for path in paths:
         tree, unreadable = _walk(path, labels)
@@ -124,6 +128,11 @@ def find_sources(
         used = sum(len(source.files) + (source.tracks is not None) for source in sources)
         found.ignored += len(tree.files) - used
         found.sources += sources
+    if rate is not None and not set(found.layouts.values()) & set(NUMBERED):
+        known = ", ".join(dict.fromkeys(found.layouts.values()))
+        raise FaceCycleError(
+            f"frame_rate={rate}: layout {known} numbers no frames; leave it out, or say --layout clips"
+        )
     if not found.sources:
         where, fit = ", ".join(map(str, paths)), pattern or layout
         raise FaceCycleError(f"{where}: no videos or pictures that fit {fit!r}; name another folder or layout")
@@ -166,10 +175,8 @@ def _walk(path: Path, labels: set[str]) -> tuple[Tree, list[Source]]:
         name = f"{label}/{where.relative_to(path).as_posix()}"
         unreadable.append(Source(name, name, (), problem=f"{where}: {error.strerror}"))
 
-    files = []
-    for folder, _, names in os.walk(path, onerror=failed, followlinks=True):
-        files += [(Path(folder) / name).relative_to(path).as_posix() for name in names if not name.startswith(".")]
-    return Tree(path, label, sorted(files)), unreadable
+    files = sorted(file.relative_to(path).as_posix() for file in walk_files(path, failed))
+    return Tree(path, label, files), unreadable
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

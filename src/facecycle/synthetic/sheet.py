@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from facecycle.data.files import disk_space
+from facecycle.data.files import check_suffix, disk_space
 from facecycle.synthetic.clip import Clip, ClipOptions
 from facecycle.synthetic.person import create_person
 from facecycle.synthetic.stream import check_size, name_people
@@ -39,9 +39,10 @@ def draw_sheet(
     """Write a contact sheet: a row for each person, frames of one clip in order of time.
 
     Raises:
-        FaceCycleError: the size is out of range, nobody asked for, or the disk is full.
+        FaceCycleError: a size out of range, nobody asked for, another suffix than .png or .jpg, or a full disk.
     """
     check_size(size, margin)
+    check_suffix(Path(path), ".png", ".jpg")
     rows = []
     for key in name_people(people, seed, split):
         clip = Clip(create_person(key), (0,), options)

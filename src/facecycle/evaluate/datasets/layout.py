@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from facecycle.data.files import walk_files
 from facecycle.data.pictures import PICTURE_SUFFIXES
 from facecycle.errors import FaceCycleError
 
@@ -13,8 +14,16 @@ SHOWN = 6  # entries of a folder in an error
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Every picture under a folder, in file order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    """Every picture under a folder, in file order.
+
+    Raises:
+        FaceCycleError: a folder in it cannot be read.
+    """
+
+    def failed(error: OSError) -> None:
+        raise FaceCycleError(f"{error.filename}: {error.strerror}; mend that, or take the folder out") from None
+
+    return [path for path in walk_files(folder, failed) if path.suffix.lower() in PICTURE_SUFFIXES]
 
 
 def wrong_layout(data: Path, expected: str) -> FaceCycleError:

@@ -63,6 +63,20 @@ def test_a_cut_file_gives_what_came_before_the_cut(tmp_path: Path, name: str, op
     assert "cut short" in log.problem or "damaged" in log.problem
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "b.webm"])
+def test_a_short_clip_that_is_cut_says_so_and_a_whole_one_does_not(tmp_path: Path, name: str) -> None:
+    noise = np.random.Generator(np.random.Philox(0)).integers(0, 255, (20, 64, 96, 3), np.uint8)
+    file = write_video(tmp_path / name, list(noise))
+    assert read(file)[1] == ReadLog()
+    frames, log = read(cut_file(file, 0.6))
+    assert 5 < len(frames) < 18
+    assert "of 0.8 s" in (log.problem or "")
+
+
+def test_one_frame_a_second_is_not_cut(tmp_path: Path) -> None:
+    assert read(write_video(tmp_path / "slow.mkv", blobs(3), times=[0, 1, 2]))[1] == ReadLog()
+
+
 def test_damage_within_a_file_costs_only_what_it_hits(tmp_path: Path) -> None:
     file = write_video(tmp_path / "a.avi", blobs(60))
     data = bytearray(file.read_bytes())

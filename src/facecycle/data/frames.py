@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,10 +113,10 @@ def _video_frames(source: Source, fps: float, log: ReadLog) -> Iterator[Frame]:
 
 
 def _decode(container: Any, stream: Any, clock: _Clock, tracks: _Tracks | None, log: ReadLog) -> Iterator[Frame]:
-    number, start, time = -1, None, 0.0
+    number, start, time, moment, longest = -1, None, 0.0, 0.0, 0.0
     for number, frame in enumerate(_decoded(container, stream, log)):
-        moment = frame.time if frame.time is not None else number / float(stream.average_rate or 25)
-        start = moment if start is None else start
+        before, moment = moment, frame.time if frame.time is not None else number / float(stream.average_rate or 25)
+        start, longest = (moment, 0.0) if start is None else (start, max(longest, moment - before))
         time = moment - start
         if not clock.due(time):
             continue
@@ -127,13 +128,13 @@ def _decode(container: Any, stream: Any, clock: _Clock, tracks: _Tracks | None, 
         if tracks and box is None:
             log.note = "the track file is for another picture size: the main face was taken"
         yield Frame(number, time, picture, box)
-    expected = _seconds(stream, container)
+    expected, slack = _seconds(stream, container)
     if number < 0:
         log.problem = log.problem or "no frame in it can be decoded"
-    elif time < 0.9 * expected - 1:
-        log.problem = f"cut short: pictures end at {time:.1f} of {expected:.1f} s"
     elif log.unreadable:
         log.problem = log.problem or f"damaged: {log.unreadable} packets could not be decoded"
+    elif max(time, moment) + 2 * longest < 0.9 * expected - slack:
+        log.problem = f"cut short: pictures end at {time:.1f} of {expected:.1f} s"
 
 
 def _decoded(container: Any, stream: Any, log: ReadLog) -> Iterator[Any]:
@@ -166,11 +167,15 @@ def _upright(frame: Any, stream: Any) -> UInt8[np.ndarray, "h w 3"]:
     return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 
-def _seconds(stream: Any, container: Any) -> float:
-    """How long the file says its pictures last; 0 if it does not."""
+def _seconds(stream: Any, container: Any) -> tuple[float, float]:
+    """How long the file says its pictures last (0 if it does not), and by how much that may be too long."""
     if stream.duration:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1e6 if container.duration else 0.0
+        return float(stream.duration * stream.time_base), 0.0
+    tag = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska, by some writers
+    if tag:
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]), 0.0
+    sound_alone = 1.0 if container.streams.audio else 0.0  # it may go on after the pictures
+    return (container.duration / 1e6 if container.duration else 0.0), sound_alone
 
 
 def _frame_count(stream: Any) -> int:

@@ -1,8 +1,22 @@
 """The one error that people are meant to read."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class FaceCycleError(Exception):
     """A mistake in the input that the user can mend: one line with the file, the value and the mend.
 
     The command line prints it without a traceback (``--debug`` shows one) and exits with 2.
     """
+
+
+@contextmanager
+def concerning(what: object) -> Iterator[None]:
+    """Begins the errors of what it holds with ``what``: those who count rows do not know whose rows they are."""
+    try:
+        yield
+    except FaceCycleError as error:
+        raise FaceCycleError(f"{what}: {error}") from error

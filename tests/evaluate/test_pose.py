@@ -87,8 +87,13 @@ def test_bad_annotations_are_named(tmp_path: Path) -> None:
     (tmp_path / "image00003.mat").write_bytes(b"not a mat file")
     (tmp_path / "image00004.mat").unlink()
     savemat(tmp_path / "image00005.mat", {"Pose_Para": [[np.nan, 0, 0]], "pt3d_68": landmarks()})
+    savemat(tmp_path / "image00006.mat", {"pt3d_68": landmarks()})
+    (tmp_path / "image00007.jpg").write_bytes(b"no picture")
     report = measure(Corner(), tmp_path, Options("aflw2000"))
-    assert sorted(report.problems) == [f"image0000{i}.jpg" for i in (3, 4, 5)]
+    assert sorted(report.problems) == [f"image0000{i}.jpg" for i in (3, 4, 5, 6, 7)]
+    assert report.problems["image00004.jpg"] == "image00004.mat: not there"
+    assert report.problems["image00006.jpg"] == "image00006.mat: holds no Pose_Para"
+    assert report.problems["image00007.jpg"].startswith("no picture")
 
 
 def test_pointing04_layout(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from facecycle.evaluate.datasets import expression as expressions
 from facecycle.evaluate.datasets import pose as poses
 from facecycle.evaluate.datasets import verification as pairs_of
 from facecycle.evaluate.tasks import Options
+from facecycle.synthetic.write import synth
 
 EMOTIONS = list(sets.EMOTIONS)
 NOTHING = np.random.default_rng(3)
@@ -64,6 +65,13 @@ def test_pose_layouts(task: str, tmp_path: Path) -> None:
     assert hog is not None
     seen = pose.measure(hog, tmp_path, Options(task))
     assert seen.numbers["MAE yaw"] < 0.8 * seen.numbers["constant MAE yaw"]
+
+
+def test_neutral_faces_of_a_face_set_are_not_measured(tmp_path: Path) -> None:
+    synth(tmp_path / "faces", people=2, clips=1, frames=2, neutral=True)
+    posed = poses.read_synthetic(tmp_path / "faces")
+    assert len(posed.photos) == len(posed.angles) == len(posed.groups) == 4
+    assert not (posed.angles == 0).all(1).any()
 
 
 @pytest.mark.parametrize(("task", "write"), [("lfw", sets.lfw), ("cplfw", sets.cplfw)])

@@ -46,6 +46,7 @@ def test_perfect_codes_give_everything(tmp_path: Path) -> None:
     assert report.numbers["accuracy"] > 90  # the threshold comes from other people
     assert report.numbers["TAR at FAR 0.001"] == pytest.approx(100)
     assert {"standard deviation over folds", "TAR at FAR 0.01", "TAR at FAR 0.001"} <= set(report.headline)
+    assert set(report.headline) <= report.numbers.keys()
     assert set(report.figures) == {"roc.png"}
 
 
@@ -128,8 +129,24 @@ def test_pairs_csv(tmp_path: Path) -> None:
     with pytest.raises(FaceCycleError, match="line 2: same='maybe'"):
         read_pairs(tmp_path)
     (tmp_path / "pairs.csv").write_text("first,second,same,fold\n0.png,1.png,1,0\n1.png,2.png,1,1\n")
-    with pytest.raises(FaceCycleError, match="fold 0 holds only same pairs"):
+    with pytest.raises(FaceCycleError, match=rf"{tmp_path}: fold 0 holds only same pairs"):
         measure(Corner(), tmp_path, Options("pairs", crop="fixed"))
+
+
+def test_pictures_that_recur_in_every_fold_are_not_whitened(tmp_path: Path) -> None:
+    rows = ["first,second,same,fold"]
+    for name, colour in (("a", 0.2), ("b", 0.2), ("c", 0.9)):
+        paint(tmp_path / f"{name}.png", (colour, 0.5, 1 - colour), unlike=ord(name))
+    for fold in range(3):
+        rows += [f"a.png,b.png,1,{fold}", f"a.png,c.png,0,{fold}"]
+    (tmp_path / "pairs.csv").write_text("\n".join(rows))
+    report = measure(Corner(), tmp_path, Options("pairs", crop="fixed"))
+    assert report.numbers["accuracy"] == 100
+    assert report.warnings == [
+        "not whitened: the pictures of a fold are those of the others, none is left to fit a PCA on"
+    ]
+    assert not [name for name in report.numbers if name.endswith("whitened")]
+    assert not [line for line in report.protocol if "whitened" in line]
 
 
 @pytest.mark.parametrize("read", [read_lfw, read_cplfw, read_pairs, lambda data: read_cfp(data, "FF")])

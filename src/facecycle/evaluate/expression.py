@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from facecycle.data.pictures import PictureError, read_picture
+from facecycle.errors import concerning
 from facecycle.evaluate.datasets.expression import READERS, Labelled
 from facecycle.evaluate.features import FeatureSource, choose_layer, compute
 from facecycle.evaluate.photos import WHOLE, Faces, Photo
@@ -32,8 +33,9 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
     faces = Faces(labelled.photos, source.size, options.cache)
     features = compute(source, faces, layer, options.cache, options.batch_size)
     usable = np.asarray(np.isfinite(features).all(1))
-    split, chosen_on = split_rows(labelled, usable, options.seed)
-    probe = fit_logistic(split, features, labelled.labels)
+    with concerning(data):
+        split, chosen_on = split_rows(labelled, usable, options.seed)
+        probe = fit_logistic(split, features, labelled.labels)
     copies = repeated(labelled.photos, split)
     rows = split.open_test()
     truth, guess = labelled.labels[rows], np.asarray(probe(features[rows]))

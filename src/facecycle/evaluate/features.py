@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -144,7 +145,9 @@ def choose_layer(source: FeatureSource, asked: str | None, usual: str) -> str:
     if asked is None:
         return usual if usual in source.layers else source.layers[0]
     if asked not in source.layers:
-        raise FaceCycleError(f"--layer {asked}: {source.name} has {', '.join(source.layers)}")
+        shown = [name for name in source.layers if name.count(".") < 2]
+        inner = f" and {len(source.layers) - len(shown)} within these" if len(shown) < len(source.layers) else ""
+        raise FaceCycleError(f"--layer {asked}: {source.name} has {', '.join(shown)}{inner}")
     return asked
 
 
@@ -208,10 +211,10 @@ def _compute(
 
 def _load(file: Path, faces: Faces) -> Float[np.ndarray, "n d"]:
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
             notes = json.loads(str(kept["notes"]))
             features = kept["features"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise FaceCycleError(f"{file}: kept features are damaged ({error}); delete the file") from None
     faces.problems.update(notes["problems"])
     faces.undetected[:] = notes["undetected"]

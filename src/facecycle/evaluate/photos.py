@@ -15,8 +15,9 @@ from torch import Tensor
 from facecycle.data.crop import CROP_NAME, Crop, cut
 from facecycle.data.faceset import FaceSet
 from facecycle.data.files import write_atomic
-from facecycle.data.pictures import PICTURE_SUFFIXES, PictureError, read_picture
+from facecycle.data.pictures import PictureError, read_picture
 from facecycle.errors import FaceCycleError
+from facecycle.evaluate.datasets.layout import picture_files
 
 DETECT = "detector"
 
@@ -115,7 +116,8 @@ class Faces:
                     crops.append(self[index])
                     rows.append(index)
                 except (PictureError, OSError) as error:
-                    self.problems[self.photos[index].name] = str(error)
+                    name = self.photos[index].name
+                    self.problems[name] = str(getattr(error, "strerror", None) or error).removeprefix(f"{name}: ")
             if rows:
                 yield rows, torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
         self._keep_squares()
@@ -141,7 +143,10 @@ class Faces:
     def _load_squares(self) -> dict[int, Crop]:
         if self._squares is None:
             file = self._file()
-            kept = np.load(file, allow_pickle=False) if file and file.is_file() else np.empty((0, 4))
+            try:
+                kept = np.load(file, allow_pickle=False) if file and file.is_file() else np.empty((0, 4))
+            except (OSError, ValueError, EOFError) as error:
+                raise FaceCycleError(f"{file}: kept squares are damaged ({error}); delete the file") from None
             self._squares = {int(row[0]): Crop(*map(float, row[1:])) for row in kept}
         return self._squares
 
@@ -214,7 +219,7 @@ def folder_photos(folder: Path, square: Callable[[int, int], Crop] | None = None
     """
     if (folder / "faceset.json").is_file():
         return faceset_photos(FaceSet.open(folder))
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    files = picture_files(folder)
     if not files:
         raise FaceCycleError(f"{folder}: no pictures there; name a folder of photos or a face set")
     return [photo_of(path, folder, square) for path in files]

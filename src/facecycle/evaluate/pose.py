@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from facecycle.errors import FaceCycleError
+from facecycle.errors import FaceCycleError, concerning
 from facecycle.evaluate.datasets.pose import READERS, Posed
 from facecycle.evaluate.features import FeatureSource, choose_layer, compute
 from facecycle.evaluate.photos import Faces, refuse_shared
@@ -63,7 +63,8 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
         raise FaceCycleError(f"--train {options.train}: shares no angle with {options.task}")
     numbers, intervals, strengths = {}, {}, {}
     for label, limit in (("", LIMIT), (" unfiltered", np.inf)):
-        errors = _errors(train, test, names, limit)
+        with concerning(data):
+            errors = _errors(train, test, names, limit)
         _summarise(errors, names, label, numbers, intervals, options.seed)
         strengths[f"up to {limit:g} degrees"] = errors.strengths
     problems = {**test.problems, **(train.problems if train else {})}
@@ -84,16 +85,13 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
         {"bootstrap": options.seed},
         problems,
         details={"ridge strength by fold": strengths},
-        trained_on=train.name if train else f"{FOLDS} {'folds by person' if _people(test) else 'consecutive fifths'}",
+        trained_on=train.name if train else _fold_words(test),
     )
 
 
 def _protocol(train: PoseSet | None, test: PoseSet, names: tuple[str, ...], layer: str) -> list[str]:
-    folds = (
-        f"{FOLDS} folds of {test.name} by person"
-        if _people(test)
-        else f"{FOLDS} folds of {test.name}, consecutive fifths in file order (neighbours may show one sitter)"
-    )
+    order = "" if _people(test) else " in file order (neighbours may show one sitter)"
+    folds = f"on {test.name} itself: {_fold_words(test)}{order}"
     fitted = f"trained on {train.name} ({len(train.angles)} pictures)" if train else folds
     return [
         f"{fitted}; tested on {test.name} ({len(test.angles)} pictures); {', '.join(names)} in degrees",
@@ -102,6 +100,12 @@ def _protocol(train: PoseSet | None, test: PoseSet, names: tuple[str, ...], laye
         f"faces: {test.posed.squares}" + (f"; train: {train.posed.squares}" if train else ""),
         "interval: 1,000 bootstrap draws of " + ("people" if _people(test) else "test pictures"),
     ]
+
+
+def _fold_words(poses: PoseSet) -> str:
+    if not _people(poses):
+        return f"{FOLDS} consecutive fifths"
+    return f"{min(FOLDS, len(np.unique(poses.groups)))} folds by person"
 
 
 def _load(source: FeatureSource, layout: str, data: Path, layer: str, options: Options) -> PoseSet:

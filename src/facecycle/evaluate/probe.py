@@ -40,7 +40,9 @@ class Split:
                 raise FaceCycleError(f"row {both[0]} is in {one} and in {other}: no test data may reach a fit")
         for part in ("train", "test"):
             if not len(getattr(self, part)):
-                raise FaceCycleError(f"the {part} split is empty: nothing to {'fit' if part == 'train' else 'measure'}")
+                raise FaceCycleError(
+                    f"the {part} split is empty: nothing to {'fit' if part == 'train' else 'measure'}; add some"
+                )
 
     def fit_rows(self, rows: Rows) -> Rows:
         """The same rows, if a fit may see them.
@@ -218,7 +220,9 @@ def random_part(rows: Rows, share: float, seed: int = SEED) -> tuple[Rows, Rows]
 def _need_classes(y: Int[np.ndarray, " n"]) -> None:
     classes = np.unique(y)
     if len(classes) < 2:
-        raise FaceCycleError(f"the train rows hold one class only ({classes.tolist()}): nothing to tell apart")
+        raise FaceCycleError(
+            f"the train rows hold one class only ({classes.tolist()}): nothing to tell apart; add another"
+        )
 
 
 def sklearn_part(part: str) -> Any:

@@ -81,10 +81,9 @@ class Report:
         """A number with its interval, as tables show it."""
         if name not in self.numbers:
             return "-"
-        text = f"{self.numbers[name]:.2f}"
-        if name in self.intervals:
-            text += " [{:.2f}, {:.2f}]".format(*self.intervals[name])
-        return text
+        digits = 2 if abs(self.numbers[name]) >= 1 else 3  # differences of pixels are hundredths
+        shown = [f"{value:.{digits}f}" for value in (self.numbers[name], *self.intervals.get(name, ()))]
+        return f"{shown[0]} [{', '.join(shown[1:])}]" if shown[1:] else shown[0]
 
     def row(self) -> str:
         """The Markdown row, with its heading."""

@@ -71,7 +71,7 @@ def get_task(name: str) -> Task:
     return getattr(importlib.import_module(module), function)
 
 
-def check_options(options: Options) -> None:
+def check_options(options: Options, data: Path | None = None) -> None:
     """No option is passed over in silence.
 
     Raises:
@@ -84,6 +84,7 @@ def check_options(options: Options) -> None:
         "--crop": options.crop != "auto" and task not in (*EXPRESSION, *VERIFICATION),
         "--train": options.train is not None and task not in POSE,
         "--layer": options.layer is not None and task in ("generation", "london"),
+        "--data": data is not None and task in DRAWN,
     }
     for name, given in unused.items():
         if given:
@@ -102,11 +103,13 @@ def evaluate(
 
     options = replace(options or Options(cache=default_cache()), task=task)
     measure = get_task(task)
-    check_options(options)
+    check_options(options, data)
     if data is None and task not in DRAWN:
         raise FaceCycleError(f"--task {task}: name the set's folder with --data")
     if data is not None and not data.exists():
         raise FaceCycleError(f"{data}: no such file or folder; name the set's folder with --data")
+    if options.others is not None and not weights.endswith("-256"):
+        raise FaceCycleError(f"--others: {weights} is fitted on no faces; leave it out, or name a baseline with -256")
     source = open_source(weights, options.others, options.cache)
     report = measure(source, data, options)
     if out is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from facecycle.errors import FaceCycleError
+from facecycle.errors import FaceCycleError, concerning
 from facecycle.evaluate.datasets.verification import READERS, Pairs
 from facecycle.evaluate.features import FeatureSource, choose_layer, compute
 from facecycle.evaluate.photos import WHOLE, Faces
@@ -49,10 +49,15 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
         photos = [replace(photo, square=WHOLE) for photo in photos]
     faces = Faces(photos, source.size, options.cache)
     features = compute(source, faces, layer, options.cache, options.batch_size)
-    pairs = drop_unreadable(pairs, np.asarray(np.isfinite(features).all(1)))
+    with concerning(data):
+        pairs = drop_unreadable(pairs, np.asarray(np.isfinite(features).all(1)))
     features = np.nan_to_num(features)  # rows that no pair names any more
     numbers, intervals, curves, details = {}, {}, {}, {}
-    for label, prepare in (("", raw), (" whitened", whitened)):
+    ways, warnings = {"": raw, " whitened": whitened}, []
+    if fewest_fit_pictures(pairs) < 2:
+        del ways[" whitened"]
+        warnings.append("not whitened: the pictures of a fold are those of the others, none is left to fit a PCA on")
+    for label, prepare in ways.items():
         verified = verify(features, pairs, lambda split, prepare=prepare: prepare(features, pairs, split))
         _summarise(verified, pairs, label, numbers, intervals, options.seed)
         curves[label.strip() or "raw"] = roc(verified.scores, pairs.same)[:2]
@@ -68,12 +73,13 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
         numbers,
         intervals,
         HEADLINE,
-        _protocol(pairs, faces, layer, options.crop),
+        _protocol(pairs, faces, layer, options.crop, whitened=not warnings),
         source.crop,
         str(data),
         {"weights": source.checksum, "faces": faces.checksum},
         {"bootstrap": options.seed},
         {**pairs.problems, **faces.problems},
+        warnings,
         details=details,
         figures={"roc.png": draw_roc(curves)},
     )
@@ -123,6 +129,13 @@ def fit_pictures(pairs: Pairs, split: Split) -> Int[np.ndarray, " k"]:
     train = split.fit_rows(split.train)
     seen = np.union1d(pairs.first[train], pairs.second[train])
     return np.setdiff1d(seen, np.union1d(pairs.first[split.test], pairs.second[split.test]))
+
+
+def fewest_fit_pictures(pairs: Pairs) -> int:
+    """How many `fit_pictures` there are in the fold that has fewest."""
+    folds, none = np.unique(pairs.fold), np.empty(0, int)
+    splits = (Split(np.flatnonzero(pairs.fold != fold), none, np.flatnonzero(pairs.fold == fold)) for fold in folds)
+    return min(len(fit_pictures(pairs, split)) for split in splits)
 
 
 def raw(features: Float[np.ndarray, "n d"], pairs: Pairs, split: Split) -> Callable:
@@ -205,7 +218,7 @@ def _summarise(
 ) -> None:
     false, true = roc(verified.scores, pairs.same)
     numbers[f"accuracy{label}"] = float(np.mean(verified.accuracies))
-    numbers[f"deviation over folds{label}"] = float(np.std(verified.accuracies, ddof=1))
+    numbers[f"standard deviation over folds{label}"] = float(np.std(verified.accuracies, ddof=1))
     numbers[f"AUC{label}"] = 100 * auc(false, true)
     numbers[f"EER{label}"] = 100 * equal_error(false, true)
     for rate in RATES:
@@ -226,16 +239,19 @@ def _summarise(
         intervals[f"TAR at FAR {rate:g}{label}"] = redrawn(lambda f, t, rate=rate: true_accepts(f, t, rate))
 
 
-def _protocol(pairs: Pairs, faces: Faces, layer: str, crop: str) -> list[str]:
+def _protocol(pairs: Pairs, faces: Faces, layer: str, crop: str, whitened: bool) -> list[str]:
     folds = len(np.unique(pairs.fold))
     where = (
         "whole pictures" if crop == "fixed" else f"the detector's ({len(faces.undetected)} not found: whole picture)"
     )
+    whitening = [
+        "'whitened': PCA-whitening fitted on pictures of the other folds, its components chosen on their pairs"
+    ]
     return [
         f"{len(pairs.same)} pairs of {len(pairs.photos)} pictures, {folds} folds; {len(pairs.problems)} files missing, "
         f"{len(faces.problems)} unreadable, {pairs.listed - len(pairs.same)} pairs left out with them",
         f"cosine similarity on layer {layer}; the threshold of a fold comes from the other {folds - 1}",
-        "'whitened': PCA-whitening fitted on pictures of the other folds, its components chosen on their pairs",
+        *whitening * whitened,
         f"faces: {where}",
         "interval: bootstrap draws of pairs (people recur, so it is a little narrow)",
     ]

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from facecycle.data.crop import Crop, fit_crop, landmarks5_from_68
 from facecycle.data.faceset import FaceSet
+from facecycle.data.truth import is_neutral
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.datasets.layout import picture_files, wrong_layout
 from facecycle.evaluate.photos import Photo, faceset_photos, photo_of, pixels
@@ -64,7 +65,7 @@ def read_mats(data: Path) -> Posed:
         photos.append(photo_of(file, data, pixels(crop)))
         angles.append(pose)
     if not photos:
-        if problems:
+        if any(file.with_suffix(".mat").exists() for file in files):
             name, reason = next(iter(problems.items()))
             raise FaceCycleError(f"{data}: not one of {len(files)} pictures has a usable .mat; {name}: {reason}")
         raise wrong_layout(data, "<picture>.jpg, each with a <picture>.mat that holds Pose_Para and 68 landmarks")
@@ -74,7 +75,11 @@ def read_mats(data: Path) -> Posed:
 def _read_mat(file: Path) -> tuple[Float[np.ndarray, "3"], Crop]:
     from scipy.io import loadmat
 
+    if not file.is_file():
+        raise ValueError("not there")
     values = loadmat(file, variable_names=["Pose_Para", "pt3d_68", "pt2d"])
+    if "Pose_Para" not in values:
+        raise ValueError("holds no Pose_Para")
     pitch, yaw, roll = np.degrees(np.asarray(values["Pose_Para"], float).ravel()[:3])
     if not np.isfinite([pitch, yaw, roll]).all() or max(map(abs, (pitch, yaw, roll))) > 360:
         raise ValueError(f"Pose_Para {pitch:.0f}, {yaw:.0f}, {roll:.0f} degrees: out of range")
@@ -131,8 +136,10 @@ def read_synthetic(data: Path) -> Posed:
     faces = FaceSet.open(data)
     if "label/pose" not in faces.columns:
         raise FaceCycleError(f"{data}: a face set without label/pose; draw one with `facecycle synth`")
-    angles = np.asarray(faces.columns["label/pose"], float)
-    return Posed(faceset_photos(faces), angles, ANGLES, faces.columns["person"], "the face set's crops", {})
+    rows = np.flatnonzero(~is_neutral(faces))  # a clip's neutral face is no frame of it
+    photos, angles = faceset_photos(faces), np.asarray(faces.columns["label/pose"][rows], float)
+    people = faces.columns["person"][rows]
+    return Posed([photos[row] for row in rows], angles, ANGLES, people, "the face set's crops", {})
 
 
 READERS = {"aflw2000": read_mats, "300wlp": read_mats, "pointing04": read_pointing04, "synthetic": read_synthetic}

@@ -89,6 +89,30 @@ def test_a_file_that_does_not_say_what_it_is_is_refused(file: Path, missing: str
         read_weights(file)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("model", "{cut", "model is no JSON table"),
+        ("model", "[]", "model is no JSON table"),
+        ("model", '{"depth": 3}', "unknown key depth"),
+        ("trained", "yesterday", "trained is no JSON table"),
+    ],
+)
+def test_a_damaged_description_is_an_error_that_names_the_file(file: Path, name: str, value: str, message: str) -> None:
+    rewrite(file, {name: value})
+    with pytest.raises(FaceCycleError, match=rf"{file.name}: .*{message}"):
+        read_weights(file)
+
+
+def test_weights_of_a_run_that_diverged_are_refused(file: Path) -> None:
+    networks = tiny_networks()
+    with torch.no_grad():
+        next(networks.identity_encoder.parameters()).fill_(torch.nan)
+    save_weights(networks, file, MODEL, "CC0", {})
+    with pytest.raises(FaceCycleError, match=rf"{file.name}: identity_encoder\.\S+ holds NaN"):
+        load_networks(file)
+
+
 def test_absent_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FaceCycleError, match=r"gone: no such file; give a run folder"):
         load_networks(tmp_path / "gone")

@@ -16,7 +16,8 @@ from facecycle.train.checkpoint import State
 
 
 def write(folder: Path, stage: str = "motion", step: int = 1, keep: int = 9) -> Path:
-    tensors = {"networks": {"a": torch.full((3,), float(step))}, "optimizer": {"a/step": torch.tensor(step)}}
+    networks = {"a": torch.full((3,), float(step))}
+    tensors = {"networks": networks, "averaged": networks, "optimizer": {"a/step": torch.tensor(step)}}
     return checkpoint.save(folder, State(stage, step, "CC0", step), tensors, keep)
 
 
@@ -87,7 +88,7 @@ def test_dying_anywhere_in_a_save_leaves_whole_checkpoints(
         for path in found:
             state, tensors = checkpoint.load(path)
             assert tensors["networks"]["a"].tolist() == [state.step] * 3
-            assert set(tensors) == {"networks", "optimizer"}
+            assert set(tensors) == {"networks", "averaged", "optimizer"}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,16 @@ def test_a_cut_checkpoint_is_named_with_the_mend(file: str, tmp_path: Path) -> N
     whole = (path / file).read_bytes()
     (path / file).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(FaceCycleError, match=r"motion-00000001: unreadable checkpoint .* older one"):
+        checkpoint.load(path)
+    (path / file).unlink()
+    with pytest.raises(FaceCycleError, match=r"motion-00000001: unreadable checkpoint .* older one"):
+        checkpoint.load(path)
+
+
+def test_a_state_that_is_no_table_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    (path / "state.json").write_text("[1]")
+    with pytest.raises(FaceCycleError, match="motion-00000001: unreadable checkpoint"):
         checkpoint.load(path)
 
 

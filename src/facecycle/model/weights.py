@@ -16,7 +16,7 @@ from torch import Tensor
 from facecycle import __version__
 from facecycle.config import ModelConfig, from_dict, to_dict
 from facecycle.data.crop import CROP_NAME
-from facecycle.errors import FaceCycleError
+from facecycle.errors import FaceCycleError, concerning
 from facecycle.model.networks import Networks, build_networks
 
 FORMAT = "facecycle-weights-1"
@@ -89,8 +89,19 @@ def read_weights(path: str | Path) -> Weights:
         raise FaceCycleError(f"{path}: does not say its {min(missing)}; copy or train it again")
     if metadata["crop"] != CROP_NAME:
         raise FaceCycleError(f"{path}: trained on crop {metadata['crop']!r}, this version cuts {CROP_NAME!r}")
-    model = from_dict(json.loads(metadata["model"]), ModelConfig)
-    return Weights(model, metadata["crop"], metadata["licence"], json.loads(metadata["trained"]))
+    with concerning(path):
+        model = from_dict(_read_table(metadata, "model"), ModelConfig)
+        return Weights(model, metadata["crop"], metadata["licence"], _read_table(metadata, "trained"))
+
+
+def _read_table(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
+    try:
+        table = json.loads(metadata[name])
+    except ValueError:
+        table = None
+    if not isinstance(table, dict):
+        raise FaceCycleError(f"its {name} is no JSON table; copy or train it again")
+    return table
 
 
 def load_networks(path: str | Path, device: str | torch.device = "cpu") -> tuple[Networks, Weights]:
@@ -140,6 +151,8 @@ def load_state(networks: Networks, path: str | Path, parts: Collection[str] = ()
                 f"{path}: {name} has shape {tuple(state[name].shape)}, the model wants {tuple(tensor.shape)}; "
                 "use the configuration the file was trained with"
             )
+        if not state[name].isfinite().all():
+            raise FaceCycleError(f"{path}: {name} holds NaN or infinity; train it again, at a lower learning rate")
     networks.load_state_dict(state, strict=False)  # what is missing is checked above
 
 

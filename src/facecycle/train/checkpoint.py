@@ -22,6 +22,7 @@ from facecycle.data.crop import CROP_NAME
 from facecycle.errors import FaceCycleError
 
 FORMAT = 1
+PARTS = ("networks", "averaged", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def load(path: Path) -> tuple[State, dict[str, dict[str, Tensor]]]:
     """
     state = read_state(path)
     try:
-        return state, {file.stem: load_file(file) for file in path.glob("*.safetensors")}
+        return state, {name: load_file(path / f"{name}.safetensors") for name in PARTS}
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from error
 
@@ -84,7 +85,7 @@ def load(path: Path) -> tuple[State, dict[str, dict[str, Tensor]]]:
 def read_state(path: Path) -> State:
     """Where the run of a checkpoint stood; raises as `load` does."""
     try:
-        values = json.loads((path / "state.json").read_text())
+        values = dict(json.loads((path / "state.json").read_text()))
         if values.get("format") != FORMAT:
             raise FaceCycleError(
                 f"{path}: checkpoint format {values.get('format')}, this version reads {FORMAT}; "

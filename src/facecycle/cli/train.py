@@ -16,7 +16,7 @@ def train(
     data: Annotated[
         str, typer.Option(help="A face set by prepare or synth (folder or URL), several as A,B, or 'synthetic'.")
     ] = "",
-    preset: Annotated[str, typer.Option(help="paper, compact, smoke or facecycle.")] = "compact",
+    preset: Annotated[str, typer.Option(help="paper, compact, smoke or facecycle; compact unless given.")] = "",
     method: Annotated[str, typer.Option(help="facecycle, or a rival: simclr, fabnet, tcae.")] = "",
     stage: Annotated[str, typer.Option(help="motion, identity, or both.")] = "both",
     set_: Annotated[

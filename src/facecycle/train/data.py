@@ -40,6 +40,8 @@ def open_sources(data: str, config: RunConfig) -> Sources:
     parts = [
         _synthetic(config) if name == SYNTHETIC else _faceset(name, config) for name in data.split(",") if name.strip()
     ]
+    if not parts:
+        raise FaceCycleError(f"data {data!r} names no face set: give one, or several as A,B")
     sources = parts[0] if len(parts) == 1 else _mix(parts, config)
     if shows_neutral(config):
         _check_neutral(data, parts, config.motion_loss.true_neutral)

@@ -27,7 +27,7 @@ STAGES = {"motion": ["motion"], "identity": ["identity"], "both": ["motion", "id
 def start(
     run: Path,
     data: str = "",
-    preset: str = "compact",
+    preset: str = "",
     config: Path | None = None,
     stage: str = "both",
     assignments: list[str] | None = None,
@@ -43,7 +43,7 @@ def start(
     Args:
         run: folder of the run.
         data: a face set, or ``synthetic``; may be left out when ``config`` names it.
-        preset: a configuration by name, unless ``config`` gives one.
+        preset: a configuration by name, unless ``config`` gives one; empty: ``compact``.
         config: a ``config.toml``.
         stage: ``motion``, ``identity`` or ``both``.
         assignments: changes, each ``section.key=value``.
@@ -62,6 +62,8 @@ def start(
     """
     if stage not in STAGES:
         raise FaceCycleError(f"unknown stage {stage!r}: choose motion, identity or both")
+    if init_parts and not init:
+        raise FaceCycleError("--init-parts names parts of --init WEIGHTS: give both, or neither")
     changes = [*(assignments or []), *([f"method={method}"] if method else [])]
     settings = _configure(run, data, preset, config, changes, resume, init)
     stages = [name for name in STAGES[stage] if name in METHODS[settings.method]]
@@ -122,13 +124,15 @@ def _configure(
     run: Path, data: str, preset: str, config: Path | None, assignments: list[str], resume: bool, init: Path | None
 ) -> RunConfig:
     if resume:
-        if assignments or config or init:
+        if assignments or config or init or preset:
             raise FaceCycleError(
                 "--resume goes on exactly as configured; to change something, start a new run with --init " + str(run)
             )
         settings = configuration.load(run / "config.toml")
         return _with_source(settings, data) if data else settings
-    settings = configuration.load(config) if config else preset_named(preset)
+    if config and preset:
+        raise FaceCycleError(f"--config {config} --preset {preset}: each is a whole configuration; give one of them")
+    settings = configuration.load(config) if config else preset_named(preset or "compact")
     settings = override(settings, assignments)
     if data:
         settings = _with_source(settings, data)

@@ -66,6 +66,19 @@ def test_the_same_face_is_found_first(fc: FaceCycle) -> None:
     faces = [face_picture(k) for k in range(4)]
     assert fc.compare(faces[1], faces[1], cropped=True).same_person
     assert fc.search(faces[2], faces, cropped=True)[0][0] == "picture 2"
+    for threshold in (1.5, float("nan")):
+        with pytest.raises(FaceCycleError, match="threshold"):
+            fc.compare(faces[1], faces[1], threshold=threshold, cropped=True)
+
+
+def test_a_search_tells_what_it_could_not_look_at(fc: FaceCycle, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    face_picture(0).save(tmp_path / "face.png")
+    (tmp_path / "bad.png").write_text("no picture")
+    told: dict[str, str] = {}
+    hits = fc.search(face_picture(0), tmp_path, on_bad=told.__setitem__, cropped=True)
+    assert [name for name, _ in hits] == [str(tmp_path / "face.png")]
+    assert told == {str(tmp_path / "bad.png"): "no picture, or in a format that is not read"}
 
 
 def test_weights_that_are_nowhere_say_where_was_looked(monkeypatch, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +103,8 @@ class FaceCycle:
         ``threshold``: similarity of identity from which they are; by default the one measured for these weights, or
         0.5 where none was.
         """
+        if threshold is not None and not -1 <= threshold <= 1:
+            raise FaceCycleError(f"threshold {threshold}: similarities lie between -1 and 1")
         one, other = (self.embed(x, cropped=cropped) for x in (a, b))
         for codes in (one, other):
             if len(codes) != 1:
@@ -118,11 +120,20 @@ class FaceCycle:
         return Comparison(identity, motion, float(limit), threshold is not None or measured is not None)
 
     def search(
-        self, query: Any, inputs: Any, *, by: str = "identity", top: int = 10, batch_size: int = BATCH, **reading: Any
+        self,
+        query: Any,
+        inputs: Any,
+        *,
+        by: str = "identity",
+        top: int = 10,
+        batch_size: int = BATCH,
+        on_bad: Callable[[str, str], Any] = lambda name, status: None,
+        **reading: Any,
     ) -> list[tuple[str, float]]:
         """The names of ``inputs`` most similar to ``query``, best first, with their cosine similarity.
 
-        ``by``: ``identity`` (the same person) or ``motion`` (the same expression and pose).
+        ``by``: ``identity`` (the same person) or ``motion`` (the same expression and pose). ``on_bad`` is told the name
+        and the status of what holds no face.
         """
         if by not in BY:
             raise FaceCycleError(f"by {by!r}: give identity or motion")
@@ -131,6 +142,9 @@ class FaceCycle:
         codes: list[np.ndarray] = []
         for batch in self.embed_batches(inputs, batch_size=batch_size, **reading):
             names += batch.names
+            for name, status in zip(batch.names, batch.status, strict=True):
+                if status != OK:
+                    on_bad(name, status)
             codes.append(getattr(batch, by))
         hits: Hits = nearest(code, np.concatenate(codes), top)
         return [(names[i], float(s)) for i, s in zip(hits.indices, hits.similarity, strict=True)]

@@ -132,7 +132,11 @@ def search(
 ) -> None:
     """Rank pictures by how much they resemble one; exact search."""
     fc = open_weights(weights, device, download, detector_weights)
-    hits = fc.search(query, pictures, by=by, top=top, batch_size=batch_size, cropped=cropped, face=face)
+
+    def on_bad(name: str, status: str) -> None:
+        tell_bad([(name, status)])
+
+    hits = fc.search(query, pictures, by=by, top=top, batch_size=batch_size, on_bad=on_bad, cropped=cropped, face=face)
     for name, similarity in hits:
         typer.echo(f"{similarity:.3f}  {name}")
 

@@ -11,6 +11,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from facecycle.data.files import disk_space
+
 
 def sheet(columns: dict[str, UInt8[np.ndarray, "r h w 3"]], zoom: int | None = None) -> Image.Image:
     """Pictures side by side under their titles; small ones are enlarged so that they can be seen."""
@@ -46,8 +48,13 @@ def flow_to_color(flow: Float[Tensor, "b 2 h w"], largest: float = 0.25) -> UInt
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a PNG in one piece."""
+    """Write a PNG in one piece.
+
+    Raises:
+        FaceCycleError: the disk is full.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    picture.save(partial, "PNG")
+    with disk_space(path):
+        picture.save(partial, "PNG")
     partial.replace(path)

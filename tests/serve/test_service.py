@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
 import time
 import zlib
@@ -17,7 +18,9 @@ import uvicorn
 from PIL import Image
 
 from facecycle import FaceCycle
+from facecycle.errors import FaceCycleError
 from facecycle.model.weights import save_weights
+from facecycle.serve import serve
 from facecycle.serve.app import build_app
 from facecycle.serve.batcher import Batcher
 from facecycle.serve.limits import Limits
@@ -187,3 +190,12 @@ def test_fuzzed_requests_never_crash_the_service(web: httpx.Client, tmp_path: Pa
             case.validate_response(answer, excluded_checks=[positive_data_acceptance])  # most bytes are no picture
 
         attack()
+
+
+def test_a_port_in_use_and_an_address_of_nobody_are_one_line(fc: FaceCycle) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(FaceCycleError, match=rf"127\.0\.0\.1:{port}: .*in use.*; name another"):
+            serve(fc, "127.0.0.1", port)
+    with pytest.raises(FaceCycleError, match=r"256\.0\.0\.1:8000: .*; name another --host"):
+        serve(fc, "256.0.0.1")

@@ -85,3 +85,14 @@ def write_sound(path: Path) -> Path:
             container.mux(stream.encode(samples))
         container.mux(stream.encode())
     return path
+
+
+def colours(root: Path, people: int = 20, photos: int = 3) -> Path:
+    """Photos that need no detector: ``person/photo.png``."""
+    for person in range(people):
+        folder = root / f"p{person:02d}"
+        folder.mkdir(parents=True)
+        for photo in range(photos):
+            picture = np.random.Generator(np.random.Philox([person, photo])).integers(0, 255, (9, 9, 3), np.uint8)
+            Image.fromarray(picture).resize((70, 70), Image.Resampling.BICUBIC).save(folder / f"{photo}.png")
+    return root

@@ -11,18 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner
 
-from facecycle.cli import app, commands  # noqa: F401  (registers the commands)
 from facecycle.data.clips import CropOptions
 from facecycle.data.faceset import FaceSet
-from facecycle.data.inspect import contact_sheet, inspect
 from facecycle.data.prepare import plan_shards, prepare
 from facecycle.data.sources import Source
 from facecycle.errors import FaceCycleError
 
-from .media import blobs, needs_real_faces, portrait, scene, walk, write_sound, write_video
+from .media import blobs, colours, needs_real_faces, scene, walk, write_sound, write_video
 
 WHOLE = CropOptions(detector="none", min_face=8, min_change=0, fps=0)
 
@@ -31,17 +27,6 @@ def content(root: Path) -> dict[str, str]:
     """What must not depend on how the work was done: everything but how long it took."""
     files = [*root.glob("shards/*.tar"), *root.glob("shards/*.npz"), root / "manifest.npz", root / "faceset.json"]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-def colours(root: Path, people: int = 20, photos: int = 3) -> Path:
-    """Photos that need no detector: ``person/photo.png``."""
-    for person in range(people):
-        folder = root / f"p{person:02d}"
-        folder.mkdir(parents=True)
-        for photo in range(photos):
-            picture = np.random.Generator(np.random.Philox([person, photo])).integers(0, 255, (9, 9, 3), np.uint8)
-            Image.fromarray(picture).resize((70, 70), Image.Resampling.BICUBIC).save(folder / f"{photo}.png")
-    return root
 
 
 @needs_real_faces
@@ -290,33 +275,3 @@ def test_shards_hold_neighbours_and_about_as_much_each(tmp_path: Path) -> None:
     sizes = [sum(len(source.files) + 1 for source in sources[part]) for part in plan]
     assert max(sizes) < 1.2 * min(sizes)
     assert len(plan_shards([sources[0]] * 5)) == 5
-
-
-@needs_real_faces
-def test_commands_prepare_and_inspect(tmp_path: Path) -> None:
-    for person in range(3):
-        (tmp_path / f"in/p{person}").mkdir(parents=True)
-        for smiling in (False, True):
-            portrait(person, smiling).save(tmp_path / f"in/p{person}/{smiling}.jpg")
-    (tmp_path / "in/p2/False.jpg").write_bytes(b"junk")
-    run = CliRunner().invoke(app, ["prepare", str(tmp_path / "in"), str(tmp_path / "set"), "--workers", "1"])
-    assert run.exit_code == 0, run.output
-    assert "layout photos" in run.output
-    assert "5 faces in" in run.output.replace("\n", "")
-    assert "partial" in run.output
-    sheet = tmp_path / "sheet.png"
-    run = CliRunner().invoke(app, ["inspect", str(tmp_path / "set"), "--sheet", str(sheet)])
-    assert run.exit_code == 0, run.output
-    assert "1 partial" in run.output
-    with Image.open(sheet) as image:
-        assert image.size == (2 * 66 + 2, 3 * 66 + 2)
-
-
-def test_inspect_counts(tmp_path: Path) -> None:
-    prepare([colours(tmp_path / "in", people=30)], tmp_path / "set", WHOLE, workers=1)
-    report = inspect(tmp_path / "set")
-    assert (report.people, report.clips, report.frames, report.single_clips) == (30, 30, 90, 0)
-    assert report.clip_lengths == [3, 3, 3, 3, 3]
-    faces = FaceSet.open(tmp_path / "set")
-    assert contact_sheet(faces).shape == (16 * 66 + 2, 3 * 66 + 2, 3)
-    np.testing.assert_array_equal(contact_sheet(faces, margin=True)[2:82, 2:82], faces.image(0))

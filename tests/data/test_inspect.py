@@ -1,0 +1,47 @@
+"""The commands prepare and inspect, and what a face set is said to hold."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from typer.testing import CliRunner
+
+from facecycle.cli import app, commands  # noqa: F401  (registers the commands)
+from facecycle.data.clips import CropOptions
+from facecycle.data.faceset import FaceSet
+from facecycle.data.inspect import contact_sheet, inspect
+from facecycle.data.prepare import prepare
+
+from .media import colours, needs_real_faces, portrait
+
+WHOLE = CropOptions(detector="none", min_face=8, min_change=0, fps=0)
+
+
+@needs_real_faces
+def test_commands_prepare_and_inspect(tmp_path: Path) -> None:
+    for person in range(3):
+        (tmp_path / f"in/p{person}").mkdir(parents=True)
+        for smiling in (False, True):
+            portrait(person, smiling).save(tmp_path / f"in/p{person}/{smiling}.jpg")
+    (tmp_path / "in/p2/False.jpg").write_bytes(b"junk")
+    run = CliRunner().invoke(app, ["prepare", str(tmp_path / "in"), str(tmp_path / "set"), "--workers", "1"])
+    assert run.exit_code == 0, run.output
+    assert "layout photos" in run.output
+    assert "5 faces in" in run.output.replace("\n", "")
+    assert "partial" in run.output
+    sheet = tmp_path / "sheet.png"
+    run = CliRunner().invoke(app, ["inspect", str(tmp_path / "set"), "--sheet", str(sheet)])
+    assert run.exit_code == 0, run.output
+    assert "1 partial" in run.output
+    with Image.open(sheet) as image:
+        assert image.size == (2 * 66 + 2, 3 * 66 + 2)
+
+
+def test_inspect_counts(tmp_path: Path) -> None:
+    prepare([colours(tmp_path / "in", people=30)], tmp_path / "set", WHOLE, workers=1)
+    report = inspect(tmp_path / "set")
+    assert (report.people, report.clips, report.frames, report.single_clips) == (30, 30, 90, 0)
+    assert report.clip_lengths == [3, 3, 3, 3, 3]
+    faces = FaceSet.open(tmp_path / "set")
+    assert contact_sheet(faces).shape == (16 * 66 + 2, 3 * 66 + 2, 3)
+    np.testing.assert_array_equal(contact_sheet(faces, margin=True)[2:82, 2:82], faces.image(0))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -11,6 +12,7 @@ from facecycle.data.clips import CropOptions
 from facecycle.data.faceset import FaceSet
 from facecycle.data.inspect import contact_sheet, inspect
 from facecycle.data.prepare import prepare
+from facecycle.errors import FaceCycleError
 
 from .media import colours, needs_real_faces, portrait
 
@@ -45,3 +47,12 @@ def test_inspect_counts(tmp_path: Path) -> None:
     faces = FaceSet.open(tmp_path / "set")
     assert contact_sheet(faces).shape == (16 * 66 + 2, 3 * 66 + 2, 3)
     np.testing.assert_array_equal(contact_sheet(faces, margin=True)[2:82, 2:82], faces.image(0))
+
+
+def test_what_became_of_the_sources_must_be_there(tmp_path: Path) -> None:
+    prepare([colours(tmp_path / "in", people=2)], tmp_path / "set", WHOLE, workers=1)
+    (tmp_path / "set/sources.jsonl").write_text("{cut")
+    with pytest.raises(FaceCycleError, match=r"sources\.jsonl: damaged or gone"):
+        inspect(tmp_path / "set")
+    with pytest.raises(FaceCycleError, match=r"sheet\.pdf: written as \.png, \.jpg"):
+        inspect(tmp_path / "set", tmp_path / "sheet.pdf")

@@ -255,6 +255,8 @@ def test_a_full_disk_is_named_and_the_work_goes_on_with_more_space(tmp_path: Pat
 def test_options_out_of_range_are_refused(tmp_path: Path, option: str, value: float) -> None:
     with pytest.raises(FaceCycleError, match=rf"{option}={value}: must lie between"):
         prepare([tmp_path], tmp_path / "set", CropOptions(**{option: value}))
+    with pytest.raises(FaceCycleError, match="workers=0: at least 1"):
+        prepare([tmp_path], tmp_path / "set", WHOLE, workers=0)
 
 
 def test_two_writers_of_one_set_are_refused(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from PIL import Image
 from facecycle.data.crop import CROP_NAME
 from facecycle.data.files import write_atomic
 from facecycle.data.shards import (
+    COLUMNS,
     ShardWriter,
     load_columns,
     save_columns,
@@ -142,13 +143,15 @@ class FaceSet:
         try:
             manifest = store.read("manifest.npz")
             columns = load_columns(manifest)
+            if missing := COLUMNS.keys() - columns.keys():
+                raise ValueError(f"no column {min(missing)}")
         except FileNotFoundError:
             raise FaceCycleError(f"{path}: not finished; run the command that wrote it again, it goes on") from None
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
             raise FaceCycleError(
                 f"{path}/manifest.npz: damaged ({error}); delete it and run the command that wrote it again"
             ) from None
-        if not len(columns.get("key", ())):
+        if not len(columns["key"]):
             raise FaceCycleError(f"{path}: holds no faces; see sources.jsonl there for the reasons")
         if cache and isinstance(store, UrlStore):
             # By its content: another face set that is put at the same address must not show the pictures of this one.
@@ -254,10 +257,10 @@ def decode(jpeg: bytes) -> UInt8[np.ndarray, "h w 3"]:
 def _read_meta(store: Store) -> dict[str, Any]:
     path = store.root
     try:
-        meta = json.loads(store.read("faceset.json"))
+        meta = dict(json.loads(store.read("faceset.json")))
     except (FileNotFoundError, NotADirectoryError):
         raise FaceCycleError(f"{path}: no face set; make one with `facecycle prepare` or `facecycle synth`") from None
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise FaceCycleError(f"{path}/faceset.json: damaged ({error}); copy the face set again") from None
     if meta.get("format") != FORMAT:
         raise FaceCycleError(
@@ -265,4 +268,6 @@ def _read_meta(store: Store) -> dict[str, Any]:
         )
     if meta.get("crop") != CROP_NAME:
         raise FaceCycleError(f"{path}: crop {meta.get('crop')!r}, this version uses {CROP_NAME!r}; write it anew")
+    if missing := {"size", "margin", "stored", "licence", "origin"} - meta.keys():
+        raise FaceCycleError(f"{path}/faceset.json: damaged (no {min(missing)}); copy the face set again")
     return meta

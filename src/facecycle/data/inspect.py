@@ -14,6 +14,7 @@ from PIL import Image
 
 from facecycle.data.faceset import FaceSet
 from facecycle.data.files import check_suffix, disk_space
+from facecycle.errors import FaceCycleError
 
 SHEET_ROWS, SHEET_COLUMNS = 16, 12
 
@@ -64,7 +65,10 @@ def inspect(faceset: str | Path, sheet: str | Path | None = None, margin: bool =
     if sheet is not None:
         with disk_space(Path(sheet)):
             Image.fromarray(contact_sheet(faces, margin)).save(sheet)
-    sources = [json.loads(line) for line in faces.store.read("sources.jsonl").splitlines()]
+    try:
+        sources = [json.loads(line) for line in faces.store.read("sources.jsonl").splitlines()]
+    except (FileNotFoundError, ValueError) as error:
+        raise FaceCycleError(f"{faceset}/sources.jsonl: damaged or gone ({error}); copy the face set again") from None
     return InspectReport(
         meta=faces.meta,
         people=len(faces.people()),

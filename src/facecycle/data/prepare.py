@@ -97,6 +97,8 @@ def prepare(
         FaceCycleError: nothing to read, an option out of range or other than before, a full disk, a killed worker.
     """
     check_options(options)
+    if workers is not None and workers < 1:
+        raise FaceCycleError(f"workers={workers}: at least 1")
     check_engine(engine, address)
     found = find_sources(sources, layout, pattern, frame_rate)
     tell("found", found)

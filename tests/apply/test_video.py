@@ -79,6 +79,16 @@ def test_times_of_a_variable_rate_and_the_sound_are_kept(fc: FaceCycle, frames, 
     assert packets[1] == packets[0][: len(packets[1])]  # copied, not encoded again
 
 
+def test_an_input_is_never_written_over(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    face = tmp_path / "face.png"
+    Image.fromarray(frames[0]).save(face)
+    before = face.read_bytes()
+    for out in (face, tmp_path):  # by its name, and by the place that a folder gives it
+        with pytest.raises(FaceCycleError, match=r"face\.png: is an input"):
+            frontalize(fc, face, out)
+    assert face.read_bytes() == before
+
+
 def test_a_turned_video_is_set_upright(fc: FaceCycle, frames, tmp_path: Path) -> None:
     """A phone stores lying frames and says how to turn them; the face is found as if they stood."""
     upright = write(tmp_path / "upright.mp4", frames[:4], [k / RATE for k in range(4)])

@@ -36,11 +36,16 @@ def save_remade(
         (name, status) of what has no face or could not be read.
 
     Raises:
-        FaceCycleError: a single input that cannot be used, or a suffix that is not written.
+        FaceCycleError: a single input that cannot be used, a suffix that is not written, or an input that would be
+            written over.
     """
-    single = len(items) == 1 and bool(out.suffix)
+    files = [out] if len(items) == 1 and bool(out.suffix) else targets(items, out)
+    inputs = {Path(item.name).resolve() for item in items}
+    for target in files:
+        if target.exists() and target.resolve() in inputs:
+            raise FaceCycleError(f"{target}: is an input; choose another place with --out")
     bad: list[tuple[str, str]] = []
-    for item, target in zip(items, [out] if single else targets(items, out), strict=True):
+    for item, target in zip(items, files, strict=True):
         batches = remake(item)
         try:
             if item.moving:

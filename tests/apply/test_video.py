@@ -187,7 +187,7 @@ def test_a_tiny_face_says_how_small(fc: FaceCycle, frames) -> None:
 def test_what_no_camera_or_path_gives_is_named(fc: FaceCycle) -> None:
     with pytest.raises(FaceCycleError, match="webcam:97"):
         fc.embed("webcam:97")
-    with pytest.raises(FaceCycleError, match="no such file"):
+    with pytest.raises(FaceCycleError, match="download it first"):
         fc.embed("https://example.com/face.jpg")
 
 

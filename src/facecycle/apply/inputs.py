@@ -25,6 +25,7 @@ from facecycle.data.frames import ReadLog, read_frames
 from facecycle.data.pictures import PICTURE_SUFFIXES, read_picture
 from facecycle.data.sources import VIDEO_SUFFIXES, Source
 from facecycle.data.stores import is_url
+from facecycle.data.truth import is_neutral
 from facecycle.errors import FaceCycleError
 
 OK = "ok"
@@ -179,6 +180,8 @@ def _items(one: Any, size: int, count: int) -> Sequence[Item]:
 def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
     text, path = str(named), Path(named)
     if is_url(named):
+        if Path(str(named)).suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
+            raise FaceCycleError(f"{named}: no such file; of addresses only face sets are read, so download it first")
         return _stored_faces(FaceSet.open(named), size)
     if text.startswith("webcam:") and text[7:].isdigit():
         return [Webcam(int(text[7:]))]
@@ -207,7 +210,7 @@ def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
 def _stored_faces(faces: FaceSet, size: int) -> Sequence[Item]:
     if faces.size != size:
         raise FaceCycleError(f"{faces.path}: faces of {faces.size} px, the networks want {size} px")
-    return [StoredFace(faces, row) for row in range(len(faces))]
+    return [StoredFace(faces, int(row)) for row in np.flatnonzero(~is_neutral(faces))]
 
 
 def _shot(name: str, read: Any) -> Shot:

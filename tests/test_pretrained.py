@@ -51,4 +51,4 @@ def test_frontalized_people_they_never_saw_come_nearer_to_the_truth(fc: FaceCycl
     truth = render(6, 4, 64, seed=9)
     made = fc.frontalize(list(truth.face), cropped=True).faces.astype(float)
     turned, true = truth.face.astype(float), truth.frontal.astype(float)
-    assert np.abs(made - true).mean() < 0.85 * np.abs(turned - true).mean()
+    assert np.abs(made - true).mean() < 0.7 * np.abs(turned - true).mean()

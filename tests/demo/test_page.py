@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.stdout is not None
         line = process.stdout.readline()
         yield re.search(r"http://127\.0\.0\.1:\d+", line)[0]  # type: ignore[index]
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # a shell's background jobs ignore SIGINT
         process.wait(30)
 
 

@@ -66,7 +66,7 @@ def write_faceset(root: str | Path, *, size: int, margin: float, licence: str, o
     Raises:
         FaceCycleError: the folder holds a face set made with other options, or something else, or is a URL.
     """
-    if re.match(r"[A-Za-z][\w+.-]*:/", str(root)):
+    if re.match(r"[A-Za-z][\w+.-]*:/", str(root)):  # one slash: a Path has lost the other
         raise FaceCycleError(f"{root}: face sets are written to folders; name one, and copy it to the store when done")
     root = Path(root)
     stored = stored_size(size, margin)

@@ -57,9 +57,8 @@ class FaceGenerator(nn.Module):
         self.rgb = nn.Conv2d(paint, 3, 3, padding=1)
         initialise(self)
         nn.init.normal_(self.rgb.weight, 0, 0.02)
-        self.norm = (
-            nn.GroupNorm(1, paint) if skip else nn.Identity()
-        )  # nothing else here is: features of 80 are no logits
+        # Without a norm features grow to 80, and the choice is made before it is learnt.
+        self.norm = nn.GroupNorm(1, paint) if skip else nn.Identity()
         self.choose = Chooser(paint) if skip else None
 
     def encode(self, face: Face) -> Features:

@@ -167,7 +167,7 @@ def _draw(numbers: dict[str, float], layers: list[str]) -> Callable:
 
     def draw(axes) -> None:
         axes.imshow(shown, cmap="Blues", vmin=0, vmax=100)
-        axes.set_xticks(range(len(FACTORS)), [f"{f}\nchance {numbers[f'chance, {f}']:.0f} %" for f in FACTORS])
+        axes.set_xticks(range(len(FACTORS)), [f"{f}\nchance {numbers[f'chance, {f}']:.3g} %" for f in FACTORS])
         axes.set_yticks(range(len(layers)), layers)
         for (i, j), value in np.ndenumerate(shown):
             axes.text(j, i, f"{value:.0f} %", ha="center", va="center", color="white" if value > 50 else "black")

@@ -78,6 +78,9 @@ class ModelConfig(Section):
     transfer_blocks: int = number(7, 1, 32)
     encoder: str = choice("published", "published", "gabor")  # gabor: see facecycle.model.gabor_encoder
     generator_skip: bool = False  # keep or mirror pixels that the flow brings; not in the paper
+    erase: int = number(
+        0, 0, 256
+    )  # directions of the motion code that the identity code is kept from telling; likewise
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,6 +154,7 @@ class MotionLossConfig(Section):
     contrast: float = number(0.0, 0)  # a frame among the frames of its clip; not in the paper, see docs/method.md
     truth: float = number(0.0, 0)  # of synthetic frames: their units and pose, read from the code; docs/method.md
     true_neutral: float = number(0.0, 0)  # of the neutral face from the one that the generator drew; likewise
+    landmarks: float = number(0.0, 0)  # of the flow at the landmarks from where the generator moved them; likewise
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import nn
 from facecycle.config import IdentityLossConfig, MotionLossConfig
 from facecycle.cycles.identity import identity_cycle
 from facecycle.cycles.motion import motion_cycle
-from facecycle.losses.objective import identity_objective, motion_objective, style
+from facecycle.losses.objective import identity_objective, landmark_flow, motion_objective, style
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.model.networks import Networks
 from tiny import MODEL, face_tensor, tiny_networks
@@ -84,7 +84,7 @@ def test_the_identity_stage() -> None:
 
 def weights_of(kind: type) -> list[str]:
     """The weights of the objective; those of the stage, beside it, are tested with the stages."""
-    of_the_stage = ("contrast", "truth", "swap", "true_neutral", "independence")
+    of_the_stage = ("contrast", "truth", "swap", "true_neutral", "landmarks", "independence")
     return [field.name for field in dataclasses.fields(kind) if field.name not in of_the_stage]
 
 
@@ -113,3 +113,23 @@ def test_style_of_the_target_itself_is_nothing() -> None:
     assert style([face, face], face, features()).item() == pytest.approx(0, abs=1e-10)
     assert style([face.flip(-2)], face, features()).item() > 0
     assert style([face], face, None).item() == 0
+
+
+def test_a_flow_that_leads_to_the_landmarks_costs_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    neutral = 1.6 * torch.rand(3, 20, 2, generator=generator) - 0.8
+    move = torch.tensor([0.1, -0.2])
+    flow = move.view(1, 2, 1, 1).expand(3, 2, 16, 16).clone().requires_grad_()
+    assert landmark_flow(flow, neutral + move, neutral).item() == pytest.approx(0, abs=1e-6)
+    assert landmark_flow(flow, neutral, neutral).item() == pytest.approx(0.15, abs=1e-6)
+    far, unknown = neutral.clone(), neutral.clone()
+    far[1:] += 2  # outside the picture
+    unknown[1:] = torch.nan
+    for known in (far, unknown):
+        loss = landmark_flow(flow, neutral, known)
+        assert loss.item() == pytest.approx(0.05, abs=1e-6)
+        flow.grad = None
+        loss.backward()
+        assert flow.grad is not None
+        assert flow.grad.isfinite().all()
+        assert not flow.grad[1:].any()

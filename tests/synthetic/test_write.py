@@ -181,8 +181,18 @@ def test_a_neutral_face_ends_each_clip_and_is_no_frame_of_it(faceset, tmp_path):
     assert item.shape[0] == 3
     assert not marked[rows].any()
     assert np.array_equal(item[2], faces.image(int(own[0])).transpose(2, 0, 1))
+    assert pairs.has_landmarks
+    marks = pairs.landmarks([(0, 3)])
+    assert marks.shape == (1, 3, 68, 2)
+    inner = marks[0] * faces.stored / faces.size  # of the crop without its margin
+    crop, seen = faces.columns["crop"], faces.columns["label/landmarks68"]
+    for row, found in zip([*rows, *own], inner, strict=True):
+        assert np.allclose(found, (seen[row] - crop[row, :2]) / (crop[row, 2] / 2), atol=1e-4)
+        assert np.abs(found).mean() < 0.7
+    assert abs(inner[2, 30, 0]) < 0.1  # the tip of a nose that looks ahead
     without = FacePairs(plain, frames_per_item=2, neutral=True)
     assert not without.has_neutral
+    assert not without.has_landmarks
     assert not without[0, 0][2].any()
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from facecycle.config import AugmentConfig
-from facecycle.train.augment import augment, centre
+from facecycle.model.warp import pixel_grid
+from facecycle.train.augment import augment, augment_points, centre
 
 NOTHING = AugmentConfig(mirror=0, shift=0, scale=0)
 ALL = AugmentConfig(mirror=0.5, shift=0.1, scale=0.1, brightness=0.3, contrast=0.3, grey=0.5)
@@ -42,6 +43,23 @@ def test_still_frames_are_recoloured_but_not_moved() -> None:
     assert (found[:, 0] - plain[:, 0].flip(-1)).abs().max() > 1e-2
     grey = augment(stored(), 32, dataclasses.replace(NOTHING, grey=1.0), keyed(1), still=1)
     assert grey[:, -1].std(1).max() < 1e-5
+
+
+@given(st.integers(0, 1000))
+@settings(deadline=None, max_examples=10)
+def test_points_go_where_their_pixels_go(seed: int) -> None:
+    """Pictures that show at each pixel where it lies: read at the moved points they tell where these came from."""
+    place = (pixel_grid(40, 40, torch.device("cpu")).permute(0, 3, 1, 2) + 1) / 2
+    x = (255 * torch.cat([place, place[:, :1]], 1)).to(torch.uint8).expand(6, 3, -1, -1, -1)
+    points = 0.8 * torch.rand(6, 3, 5, 2, generator=keyed(seed)) - 0.4
+    how = dataclasses.replace(NOTHING, mirror=0.5, shift=0.1, scale=0.1)
+    crops = augment(x, 32, how, keyed(seed), still=1).flatten(0, 1)
+    moved = augment_points(points, 40, 32, how, keyed(seed), still=1)
+    there = moved.flatten(0, 1)[:, :, None]
+    read = torch.nn.functional.grid_sample(crops, there, align_corners=False)[:, :2, :, 0].transpose(1, 2)
+    torch.testing.assert_close(2 * read.unflatten(0, (6, 3)) - 1, points, atol=0.02, rtol=0)
+    halves = [augment_points(points[i : i + 3], 40, 32, how, keyed(seed), i // 3, 2, still=1) for i in (0, 3)]
+    assert torch.equal(torch.cat(halves), moved)
 
 
 @given(st.integers(0, 1000), st.sampled_from([(40, 32), (80, 64), (60, 48)]))

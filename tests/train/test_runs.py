@@ -17,7 +17,7 @@ from facecycle.synthetic.write import synth
 from facecycle.train import checkpoint
 from facecycle.train.data import open_sources
 from facecycle.train.loop import truth_of
-from tiny import make_faceset, records, resume_tiny, tiny_config, train_tiny
+from tiny import MODEL, make_faceset, records, resume_tiny, tiny_config, train_tiny
 
 CHECKPOINTS = ["motion-00000003", "motion-00000006", "identity-00000003", "identity-00000006"]
 
@@ -207,6 +207,9 @@ def test_the_truth_is_asked_of_generated_faces_only(faces: Path, tmp_path: Path)
     assert truth_of(open_sources(str(faces), config).training, config, "motion") is None
     rival = dataclasses.replace(asked, method="simclr")  # rivals are asked for nothing but their own terms
     assert truth_of(open_sources(str(faces), config).training, rival, "motion") is None
+    marked = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, landmarks=1.0))
+    with pytest.raises(FaceCycleError, match=r"landmarks = 1\.0 needs true_neutral too"):
+        train_tiny(tmp_path / "marked", marked)
     asked = dataclasses.replace(asked, augment=dataclasses.replace(config.augment, mirror=0.0))
     with pytest.raises(FaceCycleError, match="facecycle synth wrote"):
         train_tiny(tmp_path / "drawn", asked)
@@ -218,10 +221,10 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     config = tiny_config(f"{tmp_path / 'synthetic'},{faces}", motion=3, identity=3)
     config = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, generator_skip=True),
+        model=dataclasses.replace(config.model, generator_skip=True, erase=3),
         data=dataclasses.replace(config.data, across_clips=True),
         augment=dataclasses.replace(config.augment, mirror=0.0),
-        motion_loss=dataclasses.replace(config.motion_loss, truth=1.0, true_neutral=1.0),
+        motion_loss=dataclasses.replace(config.motion_loss, truth=1.0, true_neutral=1.0, landmarks=1.0),
         identity_loss=dataclasses.replace(config.identity_loss, contrast=1.0, independence=1.0),
     )
     run = tmp_path / "run"
@@ -232,6 +235,9 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     )
     assert max(line["truth"] for line in motion) > 0  # a batch may hold no generated face
     assert max(line["true_neutral"] for line in motion) > 0
+    assert max(line["landmarks"] for line in motion) > 0
     assert all("independence" in line and "true_neutral" not in line for line in identity)
     assert read_weights(run).licence == "CC0-1.0; CC0"
+    erased = load_networks(run)[0].identity_encoder.get_submodule("code.eraser").kept
+    assert int(torch.linalg.matrix_rank(erased, atol=1e-3)) == MODEL.code_dim - 3
     assert train_tiny(tmp_path / "again", config, init=run) is True  # the layer that reads the truth begins anew

@@ -9,6 +9,7 @@ import torch
 
 from facecycle.data.truth import TRUE_VALUES
 from facecycle.losses.contrast import dependence
+from facecycle.losses.objective import landmark_flow
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM
 from facecycle.train.loop import parameter_groups
@@ -179,6 +180,24 @@ def test_neutral_faces_are_held_to_the_true_ones_where_these_are_known() -> None
     assert touched == {"motion_encoder", "flow_decoder", "face_generator"}
     unknown = stage(clips, None, None, None, torch.full_like(known, torch.nan))[1]["true_neutral"]
     assert unknown.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_flow_is_held_to_the_landmarks_of_the_frames_that_go_round() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(
+        config,
+        motion_loss=dataclasses.replace(config.motion_loss, landmarks=2.0),
+        data=dataclasses.replace(config.data, cycle_frames=2, cycle_stride=2),
+    )
+    stage, clips = STAGES["motion"](tiny_networks(), config, None).train(), face_tensor(4, 3)
+    marks = torch.rand(4, 4, 68, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    parts = stage(clips, None, None, None, None, marks)[1]
+    flow = stage.cycle(clips[::2, :2]).flow.to_neutral
+    face, neutral = marks[::2, :2].flatten(0, 1), marks[::2, 3].repeat_interleave(2, 0)
+    assert parts["landmarks"].item() == pytest.approx(2 * landmark_flow(flow, face, neutral).item(), rel=1e-4)
+    parts["landmarks"].backward()
+    touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
+    assert touched == {"motion_encoder", "flow_decoder"}
 
 
 def test_the_identity_code_is_held_apart_from_the_frozen_motion_code() -> None:

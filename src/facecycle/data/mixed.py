@@ -61,12 +61,28 @@ class MixedClips:
         """Does any of the sets have neutral faces?"""
         return any(isinstance(part, FacePairs) and part.has_neutral for part in self.sets)
 
+    @property
+    def has_landmarks(self) -> bool:
+        """Do any of the sets know the landmarks of frames and neutral faces?"""
+        return any(isinstance(part, FacePairs) and part.has_landmarks for part in self.sets)
+
     def truth(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k 55"]:
         """As `FacePairs.truth`; not a number where a set has none."""
         unknown = np.full((1, self.frames_per_item, TRUE_VALUES), np.nan, np.float32)
         found = (self._find(key) for key in keys)
         return np.concatenate(
             [part.truth([at]) if isinstance(part, FacePairs) and part.has_truth else unknown for part, at in found]
+        )
+
+    def landmarks(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k1 68 2"]:
+        """As `FacePairs.landmarks`; not a number where a set has none."""
+        unknown = np.full((1, self.frames_per_item + 1, 68, 2), np.nan, np.float32)
+        found = (self._find(key) for key in keys)
+        return np.concatenate(
+            [
+                part.landmarks([at]) if isinstance(part, FacePairs) and part.has_landmarks else unknown
+                for part, at in found
+            ]
         )
 
     def _find(self, key: Key) -> tuple[ClipDataset, Key]:

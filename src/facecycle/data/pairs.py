@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from facecycle.data.faceset import FaceSet
 from facecycle.data.people import clips_by_person, clips_of
-from facecycle.data.truth import has_values, neutral_rows, true_values
+from facecycle.data.truth import LANDMARKS, has_values, neutral_rows, true_landmarks, true_values
 from facecycle.errors import FaceCycleError
 
 Key = tuple[int, int]  # (epoch, index)
@@ -116,6 +116,7 @@ class FacePairs:
         self._first, self._last = np.repeat(ends - lengths, lengths), np.repeat(ends, lengths)
         self._order: tuple[int, np.ndarray] = (-1, self._rows)
         self._truth: np.ndarray | None = None
+        self._landmarks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -156,6 +157,11 @@ class FacePairs:
         return has_values(self.faces)
 
     @property
+    def has_landmarks(self) -> bool:
+        """Do its items end with a neutral face, and are the landmarks of all known?"""
+        return self.has_neutral and LANDMARKS in self.faces.columns
+
+    @property
     def has_neutral(self) -> bool:
         """Do its items end with a neutral face, of one clip at least?"""
         return self._neutral is not None and bool((self._neutral >= 0).any())
@@ -169,10 +175,29 @@ class FacePairs:
             self._truth = true_values(self.faces)
         return self._truth[np.stack([self.rows(key) for key in keys])]
 
+    def landmarks(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k1 68 2"]:
+        """Where the generator put the landmarks of the frames of a batch, last those of the clip's neutral face.
+
+        See `facecycle.data.truth.true_landmarks`; not a number for a neutral face that is not there.
+        """
+        if self._landmarks is None:
+            self._landmarks = true_landmarks(self.faces)
+        rows = np.stack([self.rows(key) for key in keys])
+        neutral = neutral_rows(self.faces) if self._neutral is None else self._neutral
+        last = neutral[rows[:, :1]]
+        found = self._landmarks[np.concatenate([rows, last], 1)]
+        found[:, -1][last[:, 0] < 0] = np.nan
+        return found
+
     def __getstate__(self) -> dict[str, Any]:
         # A worker process only needs to know where the pictures lie, not the names of a million frames.
         columns = {name: self.faces.columns[name] for name in ("key", "shard", "offset", "nbytes")}
-        return {**self.__dict__, "_truth": None, "faces": FaceSet(self.faces.store, self.faces.meta, columns)}
+        return {
+            **self.__dict__,
+            "_truth": None,
+            "_landmarks": None,
+            "faces": FaceSet(self.faces.store, self.faces.meta, columns),
+        }
 
 
 class BatchPlan:

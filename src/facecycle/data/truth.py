@@ -1,4 +1,4 @@
-"""What a generated face set knows of its frames: their face units and pose, and each clip's neutral face."""
+"""What a generated face set knows of its frames: their face units, pose and landmarks, and each clip's neutral face."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from facecycle.data.faceset import FaceSet
 
 VALUES = ("label/units", "label/pose")
 NEUTRAL = "label/neutral"  # marks the one row of a clip that shows the person without expression, frontal
+LANDMARKS = "label/landmarks68"
 TRUE_VALUES = 55  # 52 units, then yaw, pitch and roll
 
 
@@ -21,6 +22,15 @@ def true_values(faces: FaceSet) -> Float[np.ndarray, "n 55"]:
     """Units and pose of every row, each less its mean over the set and in units of its deviation."""
     table = np.concatenate([faces.columns[name] for name in VALUES], 1)
     return ((table - table.mean(0)) / (table.std(0) + 0.02)).astype(np.float32)
+
+
+def true_landmarks(faces: FaceSet) -> Float[np.ndarray, "n 68 2"]:
+    """The 68 landmarks of every row, (x, y) in normalised coordinates of its stored picture; some may lie outside.
+
+    They are points of the head, not of its outline: a turned head shows them where they are, or hides them there.
+    """
+    centre, side = np.split(faces.columns["crop"][:, None], [2], 2)
+    return ((faces.columns[LANDMARKS] - centre) / (side * faces.stored / faces.size / 2)).astype(np.float32)
 
 
 def is_neutral(faces: FaceSet) -> Bool[np.ndarray, " n"]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.config import IdentityLossConfig, MotionLossConfig
@@ -30,7 +31,8 @@ from facecycle.cycles.identity import IdentityCycle
 from facecycle.cycles.motion import MotionCycle
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM, gram, hinge, l1, symmetry
-from facecycle.types import Face, Scalar
+from facecycle.model.warp import sample
+from facecycle.types import Face, Flow, Scalar
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,19 @@ def true_neutral(made: Face, true: Face) -> Scalar:
     """
     target = torch.where(true.isnan(), made.detach(), true)
     return l1(made, target) + 5 * (1 - SSIM(target)(made))
+
+
+def landmark_flow(to_neutral: Flow, face: Float[Tensor, "b n 2"], neutral: Float[Tensor, "b n 2"]) -> Scalar:
+    """How far the flow leads astray at landmarks of the neutral face: |F(p) - (q - p)|, p there and q in the face.
+
+    Args:
+        to_neutral: F.
+        face, neutral: the same landmarks in both, in normalised coordinates; those that are not numbers, or lie
+            outside the neutral picture, count as met.
+    """
+    known = (neutral.abs() <= 1).all(-1, keepdim=True) & face.isfinite().all(-1, keepdim=True)
+    found = sample(to_neutral, neutral[:, :, None])[..., 0].transpose(1, 2)
+    return torch.where(known, found - (face - neutral), 0.0).abs().mean()
 
 
 def style(pictures: list[Face], target: Face, perceptual: PerceptualFeatures | None) -> Tensor:

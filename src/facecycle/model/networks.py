@@ -6,6 +6,7 @@ from torch import nn
 
 from facecycle.config import ModelConfig
 from facecycle.model.encoder import Encoder
+from facecycle.model.eraser import Eraser
 from facecycle.model.face_generator import FaceGenerator
 from facecycle.model.flow import FlowDecoder
 from facecycle.model.gabor_encoder import GaborEncoder
@@ -52,9 +53,17 @@ def build_networks(config: ModelConfig) -> Networks:
         face_generator=FaceGenerator(
             generator, config.generator_blocks, config.generator_paint, config.generator_noise, config.generator_skip
         ),
-        identity_encoder=build_encoder(config),
+        identity_encoder=build_identity_encoder(config),
         identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.generator_paint, config.code_dim),
     )
+
+
+def build_identity_encoder(config: ModelConfig) -> nn.Module:
+    """The same, with an eraser at its end where the configuration asks for one: ``code.eraser``."""
+    encoder = build_encoder(config)
+    if config.erase:
+        encoder.code.add_module("eraser", Eraser(config.code_dim))  # type: ignore[operator, union-attr]
+    return encoder
 
 
 def build_encoder(config: ModelConfig) -> nn.Module:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.config import AugmentConfig
@@ -42,17 +45,11 @@ def augment(
         still: so many frames at the end of each clip are mirrored and recoloured like the others, but stay in place.
     """
     clips, frames = stored.shape[:2]
-
-    def draw(*shape: int) -> Tensor:
-        """Uniform in [0, 1), one row for each clip of this process."""
-        drawn = torch.rand((clips * world, *shape), generator=generator, device=generator.device)
-        return drawn[rank * clips : (rank + 1) * clips].to(stored.device)
-
+    draw = drawing(generator, clips, rank, world, stored.device)
     x = stored.flatten(0, 1).float() / 255
-    jitter = 2 * draw(frames, 3) - 1  # x, y, log scale
-    jitter[:, frames - still :] = 0
-    mirrored = draw(1) < config.mirror
-    x = sample(x, _positions(jitter, mirrored, stored.shape[-1], size, config)).unflatten(0, (clips, frames))
+    stretch, shift = _jitter(draw, frames, still, size / stored.shape[-1], config)
+    grid = pixel_grid(size, size, stored.device) * stretch[:, :, None, None] + shift[:, :, None, None]
+    x = sample(x, grid.flatten(0, 1)).unflatten(0, (clips, frames))
     gain = 1 + config.contrast * (2 * draw(1, 1, 1, 1) - 1)
     lift = config.brightness * (2 * draw(1, 1, 1, 1) - 1)
     grey = draw(1, 1, 1, 1) < config.grey
@@ -64,13 +61,46 @@ def augment(
     return x
 
 
-def _positions(jitter: Tensor, mirrored: Tensor, stored: int, size: int, config: AugmentConfig) -> Tensor:
-    """Where each pixel of the result is read in the stored frame: ``(clips * frames) size size 2``."""
-    frames = jitter.shape[1]
-    inner = size / stored  # the crop spans [-inner, inner] of the stored frame
+def augment_points(
+    points: Float[Tensor, "b k n 2"],
+    stored: int,
+    size: int,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    rank: int = 0,
+    world: int = 1,
+    still: int = 0,
+) -> Float[Tensor, "b k n 2"]:
+    """Where `augment`, given a generator of the same key, puts points of the stored pictures.
+
+    Args:
+        points: (x, y) in normalised coordinates of the stored pictures, ``stored`` pixels wide; the result is in
+            those of the crops.
+        stored, size, config, generator, rank, world, still: as in `augment`.
+    """
+    draw = drawing(generator, len(points), rank, world, points.device)
+    stretch, shift = _jitter(draw, points.shape[1], still, size / stored, config)
+    return (points - shift[:, :, None]) / stretch[:, :, None]
+
+
+def drawing(
+    generator: torch.Generator, rows: int, rank: int, world: int, device: torch.device
+) -> Callable[..., Tensor]:
+    """A function that draws uniformly in [0, 1) for a batch over all processes, and gives this one its ``rows``."""
+
+    def draw(*shape: int) -> Tensor:
+        drawn = torch.rand((rows * world, *shape), generator=generator, device=generator.device)
+        return drawn[rank * rows : (rank + 1) * rows].to(device)
+
+    return draw
+
+
+def _jitter(
+    draw: Callable[..., Tensor], frames: int, still: int, inner: float, config: AugmentConfig
+) -> tuple[Float[Tensor, "b k 2"], Float[Tensor, "b k 2"]]:
+    """Stretch and shift from crop to stored picture, of which the crop spans [-inner, inner]."""
+    jitter = 2 * draw(frames, 3) - 1  # x, y, log scale
+    jitter[:, frames - still :] = 0
+    flip = torch.where(draw(1) < config.mirror, -1.0, 1.0).expand(-1, frames)
     scale = inner * (1 + config.scale) ** jitter[..., 2]
-    shift = 2 * inner * config.shift * jitter[..., :2]
-    flip = torch.where(mirrored, -1.0, 1.0).expand(-1, frames)
-    stretch = torch.stack([scale * flip, scale], -1).flatten(0, 1)
-    grid = pixel_grid(size, size, jitter.device)
-    return grid * stretch[:, None, None] + shift.flatten(0, 1)[:, None, None]
+    return torch.stack([scale * flip, scale], -1), 2 * inner * config.shift * jitter[..., :2]

@@ -24,8 +24,9 @@ from facecycle.model.encoder import Encoder
 from facecycle.model.networks import Networks, build_networks
 from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
-from facecycle.train.augment import augment, centre
+from facecycle.train.augment import augment, augment_points, centre
 from facecycle.train.data import Sources, shows_neutral
+from facecycle.train.erase import fit_eraser, is_due
 from facecycle.train.methods import METHODS
 from facecycle.train.preview import draw_cycle
 from facecycle.train.progress import Progress
@@ -119,17 +120,21 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     clips = sources.by_person if stage.name == "identity" else sources.training
     loader = PairLoader(clips, settings.batch_size, workers, step, rank, world)
     batches, tell = iter(loader), truth_of(clips, config, stage.name)
+    mark = landmarks_of(clips, config, stage.name)
     images = settings.batch_size * config.data.frames_per_clip
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
         while step < settings.steps and not stop.asked():
             stored = next(batches).to(fabric.device, non_blocking=True)
             truth = tell(loader.plan.keys(step)).to(fabric.device) if tell else None
+            landmarks = mark(loader.plan.keys(step)).to(fabric.device) if mark else None
             step += 1
-            loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step, truth)
+            loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step, truth, landmarks)
             averaged.update_parameters(networks)
             progress.advance(loss)
 
             last = step == settings.steps
+            if is_due(config, stage.name, step):  # what averages is what remains
+                fit_eraser(averaged.module if last else networks, clips, config, fabric.device)  # type: ignore[arg-type]
             if last or step % config.train.log_every == 0:
                 figures = whole_run({"loss": loss, **parts}, fabric)
                 check_finite(figures, step, run)
@@ -154,11 +159,15 @@ def train_step(
     name: str,
     step: int,
     truth: Tensor | None = None,
+    landmarks: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One step on this process's share of the batch; all its randomness follows from the seed and the step."""
     rank, world, settings = fabric.global_rank, fabric.world_size, getattr(config, name)
     size, still = config.model.image_size, int(name == "motion" and shows_neutral(config))
     clips = augment(stored, size, config.augment, keyed(config, step, AUGMENT, stored.device), rank, world, still)
+    if landmarks is not None:
+        draws = keyed(config, step, AUGMENT, stored.device)
+        landmarks = augment_points(landmarks, stored.shape[-1], size, config.augment, draws, rank, world, still)
     clips, neutral = (clips[:, :-1], known_neutral(stored, clips)) if still else (clips, None)
     noise = keyed(config, step, NOISE + rank, stored.device) if config.model.generator_noise else None
     for group in optimizer.param_groups:
@@ -168,7 +177,7 @@ def train_step(
     if getattr(config, f"{name}_loss").contrast or truth is not None or kind.wants_views:
         frames = clips.repeat(1, kind.views_per_frame, 1, 1, 1)
         views = disturb(frames, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
-    loss, parts = model(clips, noise, views, truth, neutral)
+    loss, parts = model(clips, noise, views, truth, neutral, landmarks)
     optimizer.zero_grad()
     fabric.backward(loss)
     if config.train.clip_gradient:
@@ -220,6 +229,22 @@ def truth_of(clips: ClipDataset, config: RunConfig, stage: str) -> Callable[[lis
             "facecycle synth wrote; name one, or set motion_loss.truth=0"
         )
     return lambda keys: torch.from_numpy(clips.truth(keys))
+
+
+def landmarks_of(clips: ClipDataset, config: RunConfig, stage: str) -> Callable[[list[Key]], Tensor] | None:
+    """How to look up the landmarks of a batch and of its neutral faces, if the stage asks for them.
+
+    Raises:
+        FaceCycleError: it asks, and they are not known.
+    """
+    if stage != "motion" or not config.motion_loss.landmarks or config.method != "facecycle":
+        return None
+    if not shows_neutral(config) or not isinstance(clips, FacePairs | MixedClips) or not clips.has_landmarks:
+        raise FaceCycleError(
+            f"{config.data.source}: motion_loss.landmarks = {config.motion_loss.landmarks} needs true_neutral too, "
+            "and a face set that facecycle synth --neutral wrote; name one, or set motion_loss.landmarks=0"
+        )
+    return lambda keys: torch.from_numpy(clips.landmarks(keys))
 
 
 def parameter_groups(stage: Stage) -> list[dict[str, Any]]:

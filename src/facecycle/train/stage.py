@@ -15,7 +15,7 @@ from facecycle.cycles.identity import IdentityCycle, identity_cycle
 from facecycle.cycles.motion import MotionCycle, batch_mean, motion_cycle, next_frame
 from facecycle.data.truth import TRUE_VALUES
 from facecycle.losses.contrast import clip_contrast, dependence, frame_contrast
-from facecycle.losses.objective import Objective, identity_objective, motion_objective, true_neutral
+from facecycle.losses.objective import Objective, identity_objective, landmark_flow, motion_objective, true_neutral
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM
 from facecycle.model.flow import FlowPair
@@ -79,6 +79,7 @@ class Stage(nn.Module):
         views: Views | None = None,
         truth: Float[Tensor, "b k t"] | None = None,
         neutral: Float[Tensor, "b 3 h w"] | None = None,
+        landmarks: Float[Tensor, "b k1 n 2"] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective of a batch, and its named parts.
 
@@ -88,6 +89,7 @@ class Stage(nn.Module):
             views: all frames disturbed, ``views_per_frame`` times, one after the other: for the terms on codes.
             truth: of all frames, where they were generated.
             neutral: each clip's true neutral face, likewise.
+            landmarks: of all frames, last of the neutral face, likewise.
         """
         stride = self.config.data.cycle_stride
         cycle = self.cycle(clips[::stride, : self.config.data.cycle_frames], noise)
@@ -96,12 +98,17 @@ class Stage(nn.Module):
             cycle = self.in_single_precision(cycle)
             objective = self.objective(cycle)
             terms = {} if neutral is None else self.picture_terms(cycle, neutral[::stride])
+            terms |= {} if landmarks is None else self.flow_terms(cycle, landmarks[::stride])
             if codes is not None:
                 terms |= self.code_terms(codes.float(), clips, truth)
             return torch.stack([objective.total, *terms.values()]).sum(), {**objective.parts, **terms}
 
     def picture_terms(self, cycle: Any, neutral: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
         """What the pictures of the cycle are asked for where the truth is known, weighted."""
+        return {}
+
+    def flow_terms(self, cycle: Any, landmarks: Float[Tensor, "b k1 n 2"]) -> dict[str, Tensor]:
+        """What the flow of the cycle is asked for, likewise."""
         return {}
 
     def code_terms(
@@ -162,6 +169,12 @@ class MotionStage(Stage):
     def picture_terms(self, cycle: MotionCycle, neutral: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
         wanted = neutral.repeat_interleave(len(cycle.neutral) // len(neutral), 0)
         return {"true_neutral": self.config.motion_loss.true_neutral * true_neutral(cycle.neutral, wanted)}
+
+    def flow_terms(self, cycle: MotionCycle, landmarks: Float[Tensor, "b k1 n 2"]) -> dict[str, Tensor]:
+        frames = len(cycle.neutral) // len(landmarks)
+        face, neutral = landmarks[:, :frames].flatten(0, 1), landmarks[:, -1].repeat_interleave(frames, 0)
+        astray = landmark_flow(cycle.flow.to_neutral.float(), face, neutral)
+        return {"landmarks": self.config.motion_loss.landmarks * astray}
 
     def code_terms(
         self, codes: Float[Tensor, "b v d"], clips: Clip, truth: Float[Tensor, "b k t"] | None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from facecycle.config import ViewsConfig
 from facecycle.model.warp import pixel_grid, sample
-from facecycle.train.augment import GREY
+from facecycle.train.augment import GREY, drawing
 from facecycle.types import Clip, Face
 
 Draw = Callable[..., Tensor]
@@ -28,12 +28,7 @@ def disturb(clips: Clip, config: ViewsConfig, generator: torch.Generator, rank: 
         rank, world: this process's part of the batch, as in `facecycle.train.augment.augment`.
     """
     count = clips.shape[0] * clips.shape[1]
-
-    def draw(*shape: int) -> Tensor:
-        """Uniform in [0, 1), one row for each frame of this process."""
-        drawn = torch.rand((count * world, *shape), generator=generator, device=generator.device)
-        return drawn[rank * count : (rank + 1) * count].to(clips.device)
-
+    draw = drawing(generator, count, rank, world, clips.device)
     x = _move(clips.flatten(0, 1), config, draw)
     x = _blur(_recolour(x, config, draw), config, draw)
     noise = torch.randn((count * world, *x.shape[1:]), generator=generator, device=generator.device)

@@ -16,7 +16,7 @@ from facecycle.model.weights import load_networks, read_weights, save_weights
 from facecycle.synthetic.write import synth
 from facecycle.train import checkpoint
 from facecycle.train.data import open_sources
-from facecycle.train.loop import truth_of
+from facecycle.train.truth import truth_of
 from tiny import MODEL, make_faceset, records, resume_tiny, tiny_config, train_tiny
 
 CHECKPOINTS = ["motion-00000003", "motion-00000006", "identity-00000003", "identity-00000006"]

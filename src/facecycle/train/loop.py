@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from facecycle.config import RunConfig, StageConfig
-from facecycle.data.mixed import MixedClips
-from facecycle.data.pairs import ClipDataset, FacePairs, Key, PairLoader
+from facecycle.data.pairs import PairLoader
 from facecycle.draw import save_picture
 from facecycle.errors import FaceCycleError
 from facecycle.losses.perceptual import build_perceptual
@@ -33,6 +32,7 @@ from facecycle.train.progress import Progress
 from facecycle.train.run import Run
 from facecycle.train.stage import Stage
 from facecycle.train.stop import Stop
+from facecycle.train.truth import landmarks_of, truth_of
 from facecycle.train.views import disturb
 from facecycle.types import Clip
 
@@ -211,40 +211,6 @@ def validate(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, so
     run.tracker.write(stage.name, step, "validation", totals)
     first = judge.cycle(centre(stored[:4, : config.data.cycle_frames].to(fabric.device), config.model.image_size))
     save_picture(draw_cycle(first), run.folder / "previews" / f"{stage.name}-{step:08d}.png")
-
-
-def truth_of(clips: ClipDataset, config: RunConfig, stage: str) -> Callable[[list[Key]], Tensor] | None:
-    """How to look up what the generator says of a batch, if the stage asks for it.
-
-    Raises:
-        FaceCycleError: it asks, and nothing of the data was generated, or faces are mirrored.
-    """
-    if stage != "motion" or not config.motion_loss.truth or config.method != "facecycle":
-        return None
-    if config.augment.mirror:
-        raise FaceCycleError("motion_loss.truth knows no mirrored faces: set augment.mirror=0, or motion_loss.truth=0")
-    if not isinstance(clips, FacePairs | MixedClips) or not clips.has_truth:
-        raise FaceCycleError(
-            f"{config.data.source}: motion_loss.truth = {config.motion_loss.truth} needs a face set that "
-            "facecycle synth wrote; name one, or set motion_loss.truth=0"
-        )
-    return lambda keys: torch.from_numpy(clips.truth(keys))
-
-
-def landmarks_of(clips: ClipDataset, config: RunConfig, stage: str) -> Callable[[list[Key]], Tensor] | None:
-    """How to look up the landmarks of a batch and of its neutral faces, if the stage asks for them.
-
-    Raises:
-        FaceCycleError: it asks, and they are not known.
-    """
-    if stage != "motion" or not config.motion_loss.landmarks or config.method != "facecycle":
-        return None
-    if not shows_neutral(config) or not isinstance(clips, FacePairs | MixedClips) or not clips.has_landmarks:
-        raise FaceCycleError(
-            f"{config.data.source}: motion_loss.landmarks = {config.motion_loss.landmarks} needs true_neutral too, "
-            "and a face set that facecycle synth --neutral wrote; name one, or set motion_loss.landmarks=0"
-        )
-    return lambda keys: torch.from_numpy(clips.landmarks(keys))
 
 
 def parameter_groups(stage: Stage) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+RIDGE = 1e-3  # of the greatest variance: directions that hardly vary here may do so on other faces
+
 
 class Eraser(nn.Module):
     """Code -> the nearest code in which a few directions of something else cannot be read by a straight line.
@@ -44,8 +46,7 @@ class Eraser(nn.Module):
         every = codes.flatten(0, 1)
         centred = every - every.mean(0)
         strength, axes = torch.linalg.eigh(centred.T @ centred / len(centred))
-        used = strength > 1e-6 * strength[-1]
-        root, axes = strength[used].sqrt(), axes[:, used]
+        root = (strength + RIDGE * strength[-1]).sqrt()
         deviation, other = ((x - x.mean(1, keepdim=True)).flatten(0, 1) for x in (codes, others))
         covariance = (axes / root).T @ (deviation.T @ other)  # whitened on the left
         told = torch.linalg.svd(covariance, full_matrices=False)[0][:, :directions]

@@ -44,6 +44,7 @@ class RivalStage(Stage):
         views: Views | None = None,
         truth: Float[Tensor, "b k t"] | None = None,
         neutral: Float[Tensor, "b 3 h w"] | None = None,
+        landmarks: Float[Tensor, "b k1 n 2"] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The rival's own terms alone, whatever the method's contrast term weighs."""
         return super().forward(clips, noise)

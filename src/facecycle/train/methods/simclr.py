@@ -58,6 +58,7 @@ class SimclrStage(RivalStage):
         views: Views | None = None,
         truth: Float[Tensor, "b k t"] | None = None,
         neutral: Float[Tensor, "b 3 h w"] | None = None,
+        landmarks: Float[Tensor, "b k1 n 2"] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         cycle = self.cycle(clips, noise, views)
         with torch.autocast(clips.device.type, enabled=False):

@@ -241,3 +241,25 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     erased = load_networks(run)[0].identity_encoder.get_submodule("code.eraser").kept
     assert int(torch.linalg.matrix_rank(erased, atol=1e-3)) == MODEL.code_dim - 3
     assert train_tiny(tmp_path / "again", config, init=run) is True  # the layer that reads the truth begins anew
+
+
+def test_after_its_last_erasure_the_identity_encoder_rests_also_where_a_run_goes_on(
+    faces: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(faces, motion=2, identity=10, checkpoint_every=2, keep=100)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, erase=3))
+    run, again = tmp_path / "run", tmp_path / "again"
+    assert train_tiny(run, config) is True
+    six, eight, ten = (checkpoint.load(run / f"checkpoints/identity-{step:08d}")[1] for step in (6, 8, 10))
+    encoder = [name for name in ten["networks"] if name.startswith("identity_encoder")]
+    assert all(torch.equal(eight["networks"][name], ten["networks"][name]) for name in encoder)
+    assert all(torch.equal(ten["averaged"][name], ten["networks"][name]) for name in encoder)
+    assert not torch.equal(six["networks"][encoder[0]], eight["networks"][encoder[0]])
+    transfer = [name for name in ten["networks"] if name.startswith("identity_transfer") and name.endswith("weight")]
+    assert any(not torch.equal(eight["networks"][name], ten["networks"][name]) for name in transfer)
+
+    shutil.copytree(run, again)
+    for step in (8, 10):
+        shutil.rmtree(again / f"checkpoints/identity-{step:08d}")
+    assert resume_tiny(again) is True
+    assert_equal_runs(again, run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -11,15 +13,29 @@ from facecycle.model.eraser import Eraser
 from facecycle.model.networks import Networks
 from facecycle.train.augment import centre
 
-TIMES = 3  # in a stage, the last at its end
+AT = (0.4, 0.8)  # shares of the stage
 PEOPLE = 2000
 
 
-def is_due(config: RunConfig, stage: str, step: int) -> bool:
-    """Is the eraser to be fitted after this step?"""
-    steps = config.identity.steps
-    due = step == steps or step % -(-steps // TIMES) == 0
-    return stage == "identity" and config.model.erase > 0 and due
+def fitted_at(config: RunConfig, stage: str) -> list[int]:
+    """After which steps the eraser is fitted; after the last of them the identity encoder rests.
+
+    What is fitted last must be what is used: what the encoder learnt afterwards would tell of motion again, and an
+    eraser fitted at the very end would be news to the identity transfer.
+    """
+    if stage != "identity" or not config.model.erase:
+        return []
+    return [math.ceil(share * config.identity.steps) for share in AT]
+
+
+def erase(
+    networks: Networks, averaged: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, last: bool
+) -> None:
+    """Fit the eraser of both; the last time the encoder is the averaged one from here on."""
+    if last:
+        networks.identity_encoder.load_state_dict(averaged.identity_encoder.state_dict())
+    fit_eraser(networks, clips, config, device)
+    eraser_of(averaged.identity_encoder).load_state_dict(eraser_of(networks.identity_encoder).state_dict())
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, augment_points, centre
 from facecycle.train.data import Sources, shows_neutral
-from facecycle.train.erase import fit_eraser, is_due
+from facecycle.train.erase import erase, fitted_at
 from facecycle.train.methods import METHODS
 from facecycle.train.preview import draw_cycle
 from facecycle.train.progress import Progress
@@ -120,7 +120,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     clips = sources.by_person if stage.name == "identity" else sources.training
     loader = PairLoader(clips, settings.batch_size, workers, step, rank, world)
     batches, tell = iter(loader), truth_of(clips, config, stage.name)
-    mark = landmarks_of(clips, config, stage.name)
+    mark, fits = landmarks_of(clips, config, stage.name), fitted_at(config, stage.name)
     images = settings.batch_size * config.data.frames_per_clip
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
         while step < settings.steps and not stop.asked():
@@ -133,8 +133,8 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
             progress.advance(loss)
 
             last = step == settings.steps
-            if is_due(config, stage.name, step):  # what averages is what remains
-                fit_eraser(averaged.module if last else networks, clips, config, fabric.device)  # type: ignore[arg-type]
+            if step in fits:
+                erase(networks, averaged.module, clips, config, fabric.device, step == fits[-1])  # type: ignore[arg-type]
             if last or step % config.train.log_every == 0:
                 figures = whole_run({"loss": loss, **parts}, fabric)
                 check_finite(figures, step, run)
@@ -163,6 +163,7 @@ def train_step(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One step on this process's share of the batch; all its randomness follows from the seed and the step."""
     rank, world, settings = fabric.global_rank, fabric.world_size, getattr(config, name)
+    resting = step > max(fitted_at(config, name), default=step)
     size, still = config.model.image_size, int(name == "motion" and shows_neutral(config))
     clips = augment(stored, size, config.augment, keyed(config, step, AUGMENT, stored.device), rank, world, still)
     if landmarks is not None:
@@ -171,7 +172,7 @@ def train_step(
     clips, neutral = (clips[:, :-1], known_neutral(stored, clips)) if still else (clips, None)
     noise = keyed(config, step, NOISE + rank, stored.device) if config.model.generator_noise else None
     for group in optimizer.param_groups:
-        group["lr"] = rate(settings, step) * group["share"]
+        group["lr"] = 0.0 if resting and group["encoder"] else rate(settings, step) * group["share"]
     views = None
     kind = METHODS[config.method][name]
     if getattr(config, f"{name}_loss").contrast or truth is not None or kind.wants_views:
@@ -214,17 +215,20 @@ def validate(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, so
 
 
 def parameter_groups(stage: Stage) -> list[dict[str, Any]]:
-    """What a stage trains, the layers that make the code apart.
+    """What a stage trains, its encoder and the layers that make the code apart.
 
     A step of Adam moves every weight by the learning rate, hence an output of a linear layer by about the rate times
     its number of inputs. Before a tanh that saturates within ten steps, and a saturated code stays dead.
     """
     code = {id(p) for m in stage.trained() if isinstance(m, Encoder) for p in m.code.parameters()}
+    encoder = {id(p) for p in stage.encoder().parameters()} - code
     trained = [parameter for parameter in stage.networks.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in trained if id(p) not in code], "share": 1.0},
-        {"params": [p for p in trained if id(p) in code], "share": stage.settings().code_lr},
+    groups = [
+        {"params": [p for p in trained if id(p) not in code | encoder], "share": 1.0, "encoder": False},
+        {"params": [p for p in trained if id(p) in encoder], "share": 1.0, "encoder": True},
+        {"params": [p for p in trained if id(p) in code], "share": stage.settings().code_lr, "encoder": True},
     ]
+    return [group for group in groups if group["params"]]
 
 
 def rate(settings: StageConfig, step: int) -> float:

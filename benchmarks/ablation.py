@@ -7,7 +7,7 @@
 Every row changes one thing. All are judged on people and pictures that no headline figure is taken from: held-out
 synthetic people of another seed, and the validation part of FER-2013 (8,000 of its training pictures are fitted on,
 2,000 others choose C). A row that is in the folder already is not trained or judged again. Prints a Markdown table:
-mean over seeds, and in brackets how far the seeds lie apart.
+mean over seeds, and after ± half the distance of the farthest two.
 """
 
 from __future__ import annotations

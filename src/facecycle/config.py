@@ -78,9 +78,7 @@ class ModelConfig(Section):
     transfer_blocks: int = number(7, 1, 32)
     encoder: str = choice("published", "published", "gabor")  # gabor: see facecycle.model.gabor_encoder
     generator_skip: bool = False  # keep or mirror pixels that the flow brings; not in the paper
-    erase: int = number(
-        0, 0, 256
-    )  # directions of the motion code that the identity code is kept from telling; likewise
+    erase: int = number(0, 0, 256)  # directions in which the identity code is kept from telling of motion; likewise
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 # Of the greatest variance, added in whitening: directions that hardly vary here may do so on other faces.
 RIDGE = 1e-3
-OTHER_RIDGE = 1e-2  # else noise is erased as gladly as what varies; far larger, and a turned head hides a smile
+OTHER_RIDGE = 1e-2  # less, and noise counts as much as what varies; more, and turned heads outweigh every smile
 
 
 class Eraser(nn.Module):

@@ -59,7 +59,7 @@ def build_networks(config: ModelConfig) -> Networks:
 
 
 def build_identity_encoder(config: ModelConfig) -> nn.Module:
-    """The same, with an eraser at its end where the configuration asks for one: ``code.eraser``."""
+    """As `build_encoder`, with an eraser at its end where the configuration asks for one: ``code.eraser``."""
     encoder = build_encoder(config)
     if config.erase:
         encoder.code.add_module("eraser", Eraser(config.code_dim))  # type: ignore[operator, union-attr]

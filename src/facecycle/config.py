@@ -282,10 +282,8 @@ def load(path: Path) -> RunConfig:
         return from_dict(tomllib.loads(path.read_text("utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FaceCycleError(f"{path}: not TOML ({error})") from None
-    except FileNotFoundError:
-        raise FaceCycleError(f"{path}: no such file; a run folder holds a config.toml") from None
     except OSError as error:
-        raise FaceCycleError(f"{path}: cannot be read ({error.strerror}); name a config.toml") from None
+        raise FaceCycleError(f"{path}: {str(error.strerror).lower()}; name the config.toml of a run") from None
 
 
 def save(config: RunConfig, path: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 FULL = "the recipe"
+LEARNT = ("model.discriminants=0", "model.erase=24")
 NO_TRUE_NEUTRAL = ("motion_loss.true_neutral=0", "motion_loss.drift=1")
 ROWS: dict[str, dict[str, Sequence[str]]] = {
     "motion": {
@@ -46,11 +47,12 @@ ROWS: dict[str, dict[str, Sequence[str]]] = {
     },
     "identity": {
         FULL: (),
-        "no contrast of codes": ("identity_loss.contrast=0",),
-        "no independence": ("identity_loss.independence=0",),
-        "nothing erased": ("model.erase=0",),
-        "a person's clips apart": ("data.across_clips=false",),
-        "restored by another frame's code": ("identity_loss.swap=true",),
+        "last layer as learnt": LEARNT,
+        "as learnt, no contrast of codes": (*LEARNT, "identity_loss.contrast=0"),
+        "as learnt, no independence": (*LEARNT, "identity_loss.independence=0"),
+        "as learnt, nothing erased": (*LEARNT, "model.erase=0"),
+        "as learnt, a person's clips apart": (*LEARNT, "data.across_clips=false"),
+        "as learnt, restored by another frame's code": (*LEARNT, "identity_loss.swap=true"),
     },
 }  # fmt: skip
 PEOPLE, SEED = 24, 7

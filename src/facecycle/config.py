@@ -78,6 +78,7 @@ class ModelConfig(Section):
     transfer_blocks: int = number(7, 1, 32)
     encoder: str = choice("published", "published", "gabor")  # gabor: see facecycle.model.gabor_encoder
     generator_skip: bool = False  # keep or mirror pixels that the flow brings; not in the paper
+    discriminants: int = number(0, 0, 256)  # directions that the identity code keeps, 0: all; not in the paper either
     erase: int = number(0, 0, 256)  # directions in which the identity code is kept from telling of motion; likewise
 
     def __post_init__(self) -> None:
@@ -192,9 +193,7 @@ class StageConfig(Section):
         if not self.lr or not all(0 < rate < math.inf for rate in self.lr):
             raise FaceCycleError(f"stage lr = {list(self.lr)}: give at least one rate, all above 0")
         if self.schedule == "steps" and len(self.lr) != len(self.lr_at):
-            raise FaceCycleError(
-                f"stage lr has {len(self.lr)} values, lr_at {len(self.lr_at)}: give one starting share for each rate"
-            )
+            raise FaceCycleError(f"stage lr has {len(self.lr)} values, lr_at {len(self.lr_at)}: give as many shares")
         if self.schedule == "steps" and (self.lr_at[0] != 0 or list(self.lr_at) != sorted(self.lr_at)):
             raise FaceCycleError(f"stage lr_at = {list(self.lr_at)}: give rising shares of the steps, the first 0")
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from facecycle.errors import FaceCycleError
 from facecycle.model.eraser import Eraser
 from facecycle.model.weights import FILE, load_networks, load_state, save_weights
-from facecycle.train.erase import eraser_of, fit_eraser, unerased
-from tiny import MODEL, face_tensor, tiny_config, tiny_networks
+from tiny import MODEL, face_tensor, tiny_networks
 
 PEOPLE, FRAMES, DIM, MOVED = 300, 4, 12, 3
 
@@ -75,41 +74,6 @@ def test_between_people_nothing_is_compared() -> None:
     torch.testing.assert_close(one.kept, two.kept, atol=1e-4, rtol=0)
 
 
-class Drawn:
-    """Drawn faces as stored clips."""
-
-    size, margin, stored, licence, crop = 32, 0.25, 40, "CC0", "facecycle-v1"
-
-    def __len__(self) -> int:
-        return 40
-
-    def __getitem__(self, key: tuple[int, int]):
-        wide = torch.nn.functional.pad(face_tensor(40)[key[1]], (4, 4, 4, 4), mode="replicate")
-        return (255 * wide).to(torch.uint8).numpy()
-
-
-@torch.no_grad()
-def test_the_identity_encoder_is_kept_from_telling_the_motion_code() -> None:
-    config = tiny_config("none")
-    config = dataclasses.replace(config, model=dataclasses.replace(MODEL, erase=12))
-    networks = tiny_networks(0, config.model).eval()
-    fit_eraser(networks, Drawn(), config, torch.device("cpu"))
-    faces = face_tensor(40).flatten(0, 1)
-    codes, raw = networks.identity_encoder(faces), unerased(networks.identity_encoder, faces)
-    torch.testing.assert_close(codes, eraser_of(networks.identity_encoder)(raw))
-    assert (codes - raw).abs().max() > 1e-3
-    motion = networks.motion_encoder(faces)
-
-    def told(identity: Tensor) -> float:
-        """The covariance with the motion code within people."""
-        x, y = (
-            (z - z.mean(1, keepdim=True)).flatten(0, 1) for z in (v.unflatten(0, (40, 2)) for v in (identity, motion))
-        )
-        return float((x.T @ y).norm())
-
-    assert told(codes) < 0.2 * told(raw)
-
-
 def test_weights_without_an_eraser_begin_one_that_erases_nothing(tmp_path: Path) -> None:
     plain, model = tiny_networks(3), dataclasses.replace(MODEL, erase=4)
     save_weights(plain, tmp_path / FILE, MODEL, "CC0", {})
@@ -117,10 +81,11 @@ def test_weights_without_an_eraser_begin_one_that_erases_nothing(tmp_path: Path)
     load_state(wider, tmp_path)
     faces = face_tensor(3).flatten(0, 1)
     assert torch.equal(wider.identity_encoder(faces), plain.identity_encoder(faces))
-    eraser_of(wider.identity_encoder).centre += 1
+    wider.identity_encoder.get_submodule("code.eraser").centre += 1
     save_weights(wider, tmp_path / FILE, model, "CC0", {})
     again, about = load_networks(tmp_path)
     assert about.model.erase == 4
-    assert torch.equal(eraser_of(again.identity_encoder).centre, torch.ones(MODEL.code_dim))
+    centre = again.identity_encoder.get_submodule("code.eraser").centre
+    assert torch.equal(centre, torch.ones(MODEL.code_dim))
     with pytest.raises(FaceCycleError, match=r"code\.eraser\.\w+, which the model lacks"):
         load_state(tiny_networks(), tmp_path)

@@ -221,7 +221,7 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     config = tiny_config(f"{tmp_path / 'synthetic'},{faces}", motion=3, identity=3)
     config = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, generator_skip=True, erase=3),
+        model=dataclasses.replace(config.model, generator_skip=True, discriminants=4, erase=3),
         data=dataclasses.replace(config.data, across_clips=True),
         augment=dataclasses.replace(config.augment, mirror=0.0),
         motion_loss=dataclasses.replace(config.motion_loss, truth=1.0, true_neutral=1.0, landmarks=1.0),
@@ -243,11 +243,11 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     assert train_tiny(tmp_path / "again", config, init=run) is True  # the layer that reads the truth begins anew
 
 
-def test_after_its_last_erasure_the_identity_encoder_rests_also_where_a_run_goes_on(
+def test_once_its_end_is_fitted_the_identity_encoder_rests_also_where_a_run_goes_on(
     faces: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(faces, motion=2, identity=10, checkpoint_every=2, keep=100)
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, erase=3))
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, discriminants=4, erase=3))
     run, again = tmp_path / "run", tmp_path / "again"
     assert train_tiny(run, config) is True
     six, eight, ten = (checkpoint.load(run / f"checkpoints/identity-{step:08d}")[1] for step in (6, 8, 10))

@@ -24,8 +24,8 @@ from facecycle.model.networks import Networks, build_networks
 from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, augment_points, centre
+from facecycle.train.closed_form import fitted_at, settle
 from facecycle.train.data import Sources, shows_neutral
-from facecycle.train.erase import erase, fitted_at
 from facecycle.train.methods import METHODS
 from facecycle.train.preview import draw_cycle
 from facecycle.train.progress import Progress
@@ -134,7 +134,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
 
             last = step == settings.steps
             if step in fits:
-                erase(networks, averaged.module, clips, config, fabric.device, step == fits[-1])  # type: ignore[arg-type]
+                settle(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
             if last or step % config.train.log_every == 0:
                 figures = whole_run({"loss": loss, **parts}, fabric)
                 check_finite(figures, step, run)

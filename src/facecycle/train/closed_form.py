@@ -1,0 +1,99 @@
+"""What of the identity encoder is solved for instead of learnt: its last layer, and the eraser after it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from facecycle.config import RunConfig
+from facecycle.data.mixed import MixedClips
+from facecycle.data.pairs import ClipDataset
+from facecycle.model.discriminant import Scatter, fit_discriminant
+from facecycle.model.eraser import Eraser
+from facecycle.model.networks import Networks
+from facecycle.train.augment import centre
+
+AT = (0.35, 0.7)  # shares of the stage
+ITEMS = 8000  # half a gigabyte of features
+
+
+def fitted_at(config: RunConfig, stage: str) -> list[int]:
+    """After which steps both are fitted; after the last of them the identity encoder rests.
+
+    What is fitted last must be what is used: what the encoder learnt afterwards would tell of motion again, and a code
+    that changed at the very end would be news to the identity transfer.
+    """
+    if stage != "identity" or not (config.model.discriminants or config.model.erase):
+        return []
+    return [math.ceil(share * config.identity.steps) for share in AT]
+
+
+def settle(networks: Networks, averaged: Networks, clips: ClipDataset, config: RunConfig, device: torch.device) -> None:
+    """Go on from the averaged identity encoder, with its end fitted anew."""
+    networks.identity_encoder.load_state_dict(averaged.identity_encoder.state_dict())
+    fit_end(networks, clips, config, device)
+    averaged.identity_encoder.load_state_dict(networks.identity_encoder.state_dict())
+
+
+@torch.no_grad()
+def fit_end(
+    networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, items: int = ITEMS
+) -> None:
+    """Fit the last layer and the eraser on frames of the training set, always the same ones."""
+    sets = clips.sets if isinstance(clips, MixedClips) else [clips]
+    encoded = [encode(networks, part, config, device, math.ceil(items * len(part) / len(clips))) for part in sets]
+    end = end_of(networks.identity_encoder)
+    layer = end[0]
+    assert isinstance(layer, nn.Linear)
+    if config.model.discriminants:
+        scatter, *others = [scatter_of(features) for features, _ in encoded]
+        for other in others:
+            scatter.join(other)
+        fit_discriminant(layer, scatter, config.model.discriminants)
+    if config.model.erase:
+        eraser = end[-1]
+        assert isinstance(eraser, Eraser)
+        codes = torch.cat([end[:-1](part) for features, _ in encoded for part in features.split(64)])
+        eraser.fit(codes, torch.cat([motion for _, motion in encoded]), config.model.erase)
+
+
+def encode(
+    networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, items: int
+) -> tuple[Float[Tensor, "b k f"], Float[Tensor, "b k d"]]:
+    """What comes into the last layer of the identity encoder, and the motion code, of the same frames."""
+    chosen = torch.linspace(0, len(clips) - 1, min(items, len(clips))).long().unique().tolist()
+    features: list[Tensor] = []
+    motion: list[Tensor] = []
+    keep = end_of(networks.identity_encoder)[0].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    try:
+        for start in range(0, len(chosen), 64):
+            stored = torch.stack([torch.as_tensor(clips[0, item]) for item in chosen[start : start + 64]])
+            frames = centre(stored.to(device), config.model.image_size)
+            faces = frames.flatten(0, 1)
+            if config.train.channels_last:
+                faces = faces.contiguous(memory_format=torch.channels_last)
+            motion.append(networks.motion_encoder(faces).unflatten(0, frames.shape[:2]))
+            networks.identity_encoder(faces)
+            features[-1] = features[-1].unflatten(0, frames.shape[:2])
+    finally:
+        keep.remove()
+    return torch.cat(features), torch.cat(motion)
+
+
+def scatter_of(features: Float[Tensor, "b k f"]) -> Scatter:
+    """Of one set of faces."""
+    scatter = Scatter(features.shape[-1], features.device)
+    for part in features.split(64):
+        scatter.add(part)
+    return scatter
+
+
+def end_of(encoder: nn.Module) -> nn.Sequential:
+    """The last linear layer of an encoder, and what follows it."""
+    code = encoder.get_submodule("code")
+    assert isinstance(code, nn.Sequential)
+    last = max(place for place, module in enumerate(code) if isinstance(module, nn.Linear))
+    return nn.Sequential(*list(code)[last:])

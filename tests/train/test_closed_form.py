@@ -1,0 +1,69 @@
+"""What of the identity encoder is solved for: its last layer and its eraser, and nothing else of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from facecycle.train.closed_form import end_of, fit_end
+from tiny import MODEL, face_tensor, tiny_config, tiny_networks
+
+
+class Drawn:
+    """Drawn faces as stored clips."""
+
+    size, margin, stored, licence, crop = 32, 0.25, 40, "CC0", "facecycle-v1"
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, key: tuple[int, int]):
+        wide = torch.nn.functional.pad(face_tensor(40)[key[1]], (4, 4, 4, 4), mode="replicate")
+        return (255 * wide).to(torch.uint8).numpy()
+
+
+@torch.no_grad()
+def test_the_identity_encoder_is_kept_from_telling_the_motion_code() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(config, model=dataclasses.replace(MODEL, erase=12))
+    networks = tiny_networks(0, config.model).eval()
+    faces = face_tensor(40).flatten(0, 1)
+    raw = networks.identity_encoder(faces)
+    fit_end(networks, Drawn(), config, torch.device("cpu"))
+    codes = networks.identity_encoder(faces)
+    torch.testing.assert_close(codes, end_of(networks.identity_encoder)[-1](raw))
+    assert (codes - raw).abs().max() > 1e-3
+    motion = networks.motion_encoder(faces)
+
+    def told(identity: Tensor) -> float:
+        """The covariance with the motion code within people."""
+        x, y = (
+            (z - z.mean(1, keepdim=True)).flatten(0, 1) for z in (v.unflatten(0, (40, 2)) for v in (identity, motion))
+        )
+        return float((x.T @ y).norm())
+
+    assert told(codes) < 0.2 * told(raw)
+
+
+@torch.no_grad()
+def test_the_end_of_the_identity_encoder_is_fitted_and_nothing_else() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(config, model=dataclasses.replace(MODEL, discriminants=5))
+    networks = tiny_networks(0, config.model).eval()
+    before = {name: x.clone() for name, x in networks.state_dict().items()}
+    fit_end(networks, Drawn(), config, torch.device("cpu"))
+    changed = {name for name, x in networks.state_dict().items() if not torch.equal(x, before[name])}
+    assert changed == {"identity_encoder.code.3.weight", "identity_encoder.code.3.bias"}
+    assert int(torch.linalg.matrix_rank(end_of(networks.identity_encoder)[0].weight)) == 5
+    clips = face_tensor(40)
+    codes = networks.identity_encoder(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+    networks.load_state_dict(before)
+    former = networks.identity_encoder(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+    assert told_apart(codes) > told_apart(former)
+
+
+def told_apart(codes: Tensor) -> float:
+    """Variance between people's means as a share of all."""
+    return float(codes.mean(1).var(0).sum() / codes.flatten(0, 1).var(0).sum())

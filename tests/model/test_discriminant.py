@@ -22,7 +22,7 @@ def faces_that_move(seed: int = 0) -> Tensor:
 
 
 def scatter_of(faces: Tensor, batch: int = PEOPLE) -> Scatter:
-    scatter = Scatter(faces.shape[-1], torch.device("cpu"))
+    scatter = Scatter(faces.shape[-1])
     for part in faces.split(batch):
         scatter.add(part)
     return scatter

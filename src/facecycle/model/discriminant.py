@@ -16,10 +16,10 @@ class Scatter:
         size: number of features.
     """
 
-    def __init__(self, size: int, device: torch.device) -> None:
+    def __init__(self, size: int) -> None:
         self.frames = self.people = 0
-        self.sum = torch.zeros(size, dtype=torch.float64, device=device)
-        self.within = torch.zeros(size, size, dtype=torch.float64, device=device)
+        self.sum = torch.zeros(size, dtype=torch.float64)
+        self.within = torch.zeros(size, size, dtype=torch.float64)
         self.squares = torch.zeros_like(self.within)
 
     def add(self, features: Float[Tensor, "b k f"]) -> None:
@@ -61,7 +61,7 @@ def fit_discriminant(layer: nn.Linear, scatter: Scatter, directions: int) -> Non
     within, between = scatter.covariances()
     every = within + between
     ridge = RIDGE * every.diag().mean() + 1e-12
-    root = torch.linalg.cholesky(within + ridge * torch.eye(len(every), device=every.device))
+    root = torch.linalg.cholesky(within + ridge * torch.eye(len(every)))
     half = torch.linalg.solve_triangular(root, between, upper=False)
     whitened = torch.linalg.solve_triangular(root, half.T, upper=False)
     axes = torch.linalg.eigh((whitened + whitened.T) / 2)[1][:, -directions:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -42,10 +43,13 @@ def settle(networks: Networks, averaged: Networks, clips: ClipDataset, config: R
 def fit_end(
     networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, items: int = ITEMS
 ) -> None:
-    """Fit the last layer and the eraser on frames of the training set, always the same ones."""
+    """Fit the last layer and the eraser on frames of the training set, always the same ones.
+
+    On the CPU, whatever the device: it takes double precision, which not every accelerator has.
+    """
     sets = clips.sets if isinstance(clips, MixedClips) else [clips]
     encoded = [encode(networks, part, config, device, math.ceil(items * len(part) / len(clips))) for part in sets]
-    end = end_of(networks.identity_encoder)
+    end = copy.deepcopy(end_of(networks.identity_encoder)).cpu()
     layer = end[0]
     assert isinstance(layer, nn.Linear)
     if config.model.discriminants:
@@ -58,6 +62,7 @@ def fit_end(
         assert isinstance(eraser, Eraser)
         codes = torch.cat([end[:-1](part) for features, _ in encoded for part in features.split(64)])
         eraser.fit(codes, torch.cat([motion for _, motion in encoded]), config.model.erase)
+    end_of(networks.identity_encoder).load_state_dict(end.state_dict())
 
 
 def encode(
@@ -80,12 +85,12 @@ def encode(
             features[-1] = features[-1].unflatten(0, frames.shape[:2])
     finally:
         keep.remove()
-    return torch.cat(features), torch.cat(motion)
+    return torch.cat(features).cpu(), torch.cat(motion).cpu()
 
 
 def scatter_of(features: Float[Tensor, "b k f"]) -> Scatter:
     """Of one set of faces."""
-    scatter = Scatter(features.shape[-1], features.device)
+    scatter = Scatter(features.shape[-1])
     for part in features.split(64):
         scatter.add(part)
     return scatter

@@ -91,6 +91,7 @@ def time_row(options: argparse.Namespace) -> dict:
     from facecycle.train.data import shows_neutral
     from facecycle.train.loop import parameter_groups, train_step
     from facecycle.train.stage import STAGES as STAGE_CLASSES
+    from facecycle.train.truth import Known
 
     torch.set_num_threads(options.threads)
     (name,), (precision,) = options.stage, options.precision
@@ -116,13 +117,13 @@ def time_row(options: argparse.Namespace) -> dict:
     motion, frames = name == "motion", config.data.frames_per_clip
     shape = (settings.batch_size, frames + (motion and shows_neutral(config)), 3, side, side)
     stored = torch.randint(0, 256, shape, dtype=torch.uint8, device=fabric.device)
-    known = torch.randn(settings.batch_size, frames, TRUE_VALUES, device=fabric.device)
-    truth = known if motion and config.motion_loss.truth else None
+    drawn = torch.randn(settings.batch_size, frames, TRUE_VALUES, device=fabric.device)
+    known = Known(drawn if motion and config.motion_loss.truth else None)
     seconds, counter = [], FlopCounterMode(display=False)
     for step in range(1, options.warm_up + options.steps + 1):
         began = time.perf_counter()
         with nullcontext() if options.compile or step > 1 else counter:
-            loss, _ = train_step(fabric, model, optimizer, stored, config, name, step, truth)
+            loss, _ = train_step(fabric, model, optimizer, stored, config, name, step, known)
         float(loss)  # waits for the device
         seconds.append(time.perf_counter() - began)
     row = describe(options, config, settings, seconds, note, channels_last, str(fabric.device))

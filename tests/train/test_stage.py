@@ -14,6 +14,7 @@ from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM
 from facecycle.train.loop import parameter_groups
 from facecycle.train.stage import STAGES, Stage, code_statistics
+from facecycle.train.truth import Known
 from tiny import face_tensor, tiny_config, tiny_networks
 
 PARTS = {
@@ -157,7 +158,7 @@ def test_the_truth_is_read_from_codes_and_unknown_truth_counts_for_nothing() -> 
     half = truth.clone()
     half[1:] = torch.nan
     wanted = (networks.head(networks.motion_encoder(views[:1].flatten(0, 1))) - truth[:1].repeat(1, 2, 1)[0]) ** 2
-    found = stage(clips, None, views, half)[1]["truth"]
+    found = stage(clips, None, views, Known(half))[1]["truth"]
     assert found.item() == pytest.approx(2 / 3 * (wanted[:, :-3].mean() + wanted[:, -3:].mean()).item(), rel=1e-4)
     found.backward()
     assert networks.head.weight.grad is not None
@@ -170,7 +171,7 @@ def test_neutral_faces_are_held_to_the_true_ones_where_these_are_known() -> None
     config = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, true_neutral=2.0))
     stage, clips = STAGES["motion"](tiny_networks(), config, None).train(), face_tensor(3)
     known = stage.cycle(clips).neutral.detach().unflatten(0, (3, 2))[:, 0]
-    parts = stage(clips, None, None, None, known)[1]
+    parts = stage(clips, known=Known(neutral=known))[1]
     wanted = known.repeat_interleave(2, 0)
     made = stage.cycle(clips).neutral
     by_hand = 2 * ((made - wanted).abs().mean() + 5 * (1 - SSIM(wanted)(made)))
@@ -178,7 +179,7 @@ def test_neutral_faces_are_held_to_the_true_ones_where_these_are_known() -> None
     parts["true_neutral"].backward()
     touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
     assert touched == {"motion_encoder", "flow_decoder", "face_generator"}
-    unknown = stage(clips, None, None, None, torch.full_like(known, torch.nan))[1]["true_neutral"]
+    unknown = stage(clips, known=Known(neutral=torch.full_like(known, torch.nan)))[1]["true_neutral"]
     assert unknown.item() == pytest.approx(0, abs=1e-5)
 
 
@@ -191,7 +192,7 @@ def test_the_flow_is_held_to_the_landmarks_of_the_frames_that_go_round() -> None
     )
     stage, clips = STAGES["motion"](tiny_networks(), config, None).train(), face_tensor(4, 3)
     marks = torch.rand(4, 4, 68, 2, generator=torch.Generator().manual_seed(0)) - 0.5
-    parts = stage(clips, None, None, None, None, marks)[1]
+    parts = stage(clips, known=Known(landmarks=marks))[1]
     flow = stage.cycle(clips[::2, :2]).flow.to_neutral
     face, neutral = marks[::2, :2].flatten(0, 1), marks[::2, 3].repeat_interleave(2, 0)
     assert parts["landmarks"].item() == pytest.approx(2 * landmark_flow(flow, face, neutral).item(), rel=1e-4)

@@ -32,7 +32,7 @@ from facecycle.train.progress import Progress
 from facecycle.train.run import Run
 from facecycle.train.stage import Stage
 from facecycle.train.stop import Stop
-from facecycle.train.truth import landmarks_of, truth_of
+from facecycle.train.truth import NOTHING, Known, landmarks_of, truth_of
 from facecycle.train.views import disturb
 from facecycle.types import Clip
 
@@ -125,10 +125,11 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
         while step < settings.steps and not stop.asked():
             stored = next(batches).to(fabric.device, non_blocking=True)
-            truth = tell(loader.plan.keys(step)).to(fabric.device) if tell else None
+            values = tell(loader.plan.keys(step)).to(fabric.device) if tell else None
             landmarks = mark(loader.plan.keys(step)).to(fabric.device) if mark else None
+            known = Known(values, landmarks=landmarks)
             step += 1
-            loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step, truth, landmarks)
+            loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step, known)
             averaged.update_parameters(networks)
             progress.advance(loss)
 
@@ -158,27 +159,31 @@ def train_step(
     config: RunConfig,
     name: str,
     step: int,
-    truth: Tensor | None = None,
-    landmarks: Tensor | None = None,
+    known: Known = NOTHING,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """One step on this process's share of the batch; all its randomness follows from the seed and the step."""
+    """One step on this process's share of the batch; all its randomness follows from the seed and the step.
+
+    ``known`` is of the stored frames; neutral faces are stored with them.
+    """
     rank, world, settings = fabric.global_rank, fabric.world_size, getattr(config, name)
     resting = step > max(fitted_at(config, name), default=step)
     size, still = config.model.image_size, int(name == "motion" and shows_neutral(config))
     clips = augment(stored, size, config.augment, keyed(config, step, AUGMENT, stored.device), rank, world, still)
-    if landmarks is not None:
+    if known.landmarks is not None:
         draws = keyed(config, step, AUGMENT, stored.device)
-        landmarks = augment_points(landmarks, stored.shape[-1], size, config.augment, draws, rank, world, still)
-    clips, neutral = (clips[:, :-1], known_neutral(stored, clips)) if still else (clips, None)
+        moved = augment_points(known.landmarks, stored.shape[-1], size, config.augment, draws, rank, world, still)
+        known = known._replace(landmarks=moved)
+    if still:
+        clips, known = clips[:, :-1], known._replace(neutral=known_neutral(stored, clips))
     noise = keyed(config, step, NOISE + rank, stored.device) if config.model.generator_noise else None
     for group in optimizer.param_groups:
         group["lr"] = 0.0 if resting and group["encoder"] else rate(settings, step) * group["share"]
     views = None
     kind = METHODS[config.method][name]
-    if getattr(config, f"{name}_loss").contrast or truth is not None or kind.wants_views:
+    if getattr(config, f"{name}_loss").contrast or known.values is not None or kind.wants_views:
         frames = clips.repeat(1, kind.views_per_frame, 1, 1, 1)
         views = disturb(frames, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
-    loss, parts = model(clips, noise, views, truth, neutral, landmarks)
+    loss, parts = model(clips, noise, views, known)
     optimizer.zero_grad()
     fabric.backward(loss)
     if config.train.clip_gradient:

@@ -22,6 +22,7 @@ from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import cycle_error
 from facecycle.train.distributed import whole_batch, whole_batch_mean
+from facecycle.train.truth import NOTHING, Known
 from facecycle.types import Clip, Views
 
 
@@ -77,9 +78,7 @@ class Stage(nn.Module):
         clips: Clip,
         noise: torch.Generator | None = None,
         views: Views | None = None,
-        truth: Float[Tensor, "b k t"] | None = None,
-        neutral: Float[Tensor, "b 3 h w"] | None = None,
-        landmarks: Float[Tensor, "b k1 n 2"] | None = None,
+        known: Known = NOTHING,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective of a batch, and its named parts.
 
@@ -87,9 +86,7 @@ class Stage(nn.Module):
             clips: ``b k 3 h w``; those that `DataConfig` names go round the cycle.
             noise: see `motion_cycle`.
             views: all frames disturbed, ``views_per_frame`` times, one after the other: for the terms on codes.
-            truth: of all frames, where they were generated.
-            neutral: each clip's true neutral face, likewise.
-            landmarks: of all frames, last of the neutral face, likewise.
+            known: what the generator knows of all frames.
         """
         stride = self.config.data.cycle_stride
         cycle = self.cycle(clips[::stride, : self.config.data.cycle_frames], noise)
@@ -97,10 +94,10 @@ class Stage(nn.Module):
         with torch.autocast(clips.device.type, enabled=False):  # variances of half precision are no variances
             cycle = self.in_single_precision(cycle)
             objective = self.objective(cycle)
-            terms = {} if neutral is None else self.picture_terms(cycle, neutral[::stride])
-            terms |= {} if landmarks is None else self.flow_terms(cycle, landmarks[::stride])
+            terms = {} if known.neutral is None else self.picture_terms(cycle, known.neutral[::stride])
+            terms |= {} if known.landmarks is None else self.flow_terms(cycle, known.landmarks[::stride])
             if codes is not None:
-                terms |= self.code_terms(codes.float(), clips, truth)
+                terms |= self.code_terms(codes.float(), clips, known.values)
             return torch.stack([objective.total, *terms.values()]).sum(), {**objective.parts, **terms}
 
     def picture_terms(self, cycle: Any, neutral: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:

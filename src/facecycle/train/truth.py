@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.config import RunConfig
@@ -12,6 +14,20 @@ from facecycle.data.mixed import MixedClips
 from facecycle.data.pairs import ClipDataset, FacePairs, Key
 from facecycle.errors import FaceCycleError
 from facecycle.train.data import shows_neutral
+
+
+class Known(NamedTuple):
+    """What the generator knows of a batch; None where it is not asked or has not drawn the faces."""
+
+    values: Float[Tensor, "b k t"] | None = None
+    """Face units and pose of all frames"""
+    neutral: Float[Tensor, "b 3 h w"] | None = None
+    """Each clip's true neutral face"""
+    landmarks: Float[Tensor, "b k1 n 2"] | None = None
+    """Of all frames, last of the neutral face"""
+
+
+NOTHING = Known()
 
 
 def truth_of(clips: ClipDataset, config: RunConfig, stage: str) -> Callable[[list[Key]], Tensor] | None:

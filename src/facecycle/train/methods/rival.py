@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from facecycle.losses.objective import Objective, add_up
 from facecycle.model.networks import Networks
 from facecycle.train.stage import Stage
+from facecycle.train.truth import NOTHING, Known
 from facecycle.types import Clip, Views
 
 
@@ -42,9 +42,7 @@ class RivalStage(Stage):
         clips: Clip,
         noise: torch.Generator | None = None,
         views: Views | None = None,
-        truth: Float[Tensor, "b k t"] | None = None,
-        neutral: Float[Tensor, "b 3 h w"] | None = None,
-        landmarks: Float[Tensor, "b k1 n 2"] | None = None,
+        known: Known = NOTHING,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The rival's own terms alone, whatever the method's contrast term weighs."""
         return super().forward(clips, noise)

@@ -18,6 +18,7 @@ from facecycle.losses.contrast import clip_contrast
 from facecycle.train.distributed import whole_batch
 from facecycle.train.methods.rival import RivalStage
 from facecycle.train.stage import code_statistics
+from facecycle.train.truth import NOTHING, Known
 from facecycle.train.views import disturb
 from facecycle.types import Clip, Code, Face, Views
 
@@ -56,9 +57,7 @@ class SimclrStage(RivalStage):
         clips: Clip,
         noise: torch.Generator | None = None,
         views: Views | None = None,
-        truth: Float[Tensor, "b k t"] | None = None,
-        neutral: Float[Tensor, "b 3 h w"] | None = None,
-        landmarks: Float[Tensor, "b k1 n 2"] | None = None,
+        known: Known = NOTHING,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         cycle = self.cycle(clips, noise, views)
         with torch.autocast(clips.device.type, enabled=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -244,12 +245,13 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
 
 
 def test_once_its_end_is_fitted_the_identity_encoder_rests_also_where_a_run_goes_on(
-    faces: Path, tmp_path: Path
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny_config(faces, motion=2, identity=10, checkpoint_every=2, keep=100)
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, discriminants=4, erase=3))
     run, again = tmp_path / "run", tmp_path / "again"
     assert train_tiny(run, config) is True
+    assert re.findall(r"identity (\d+)/10  fitting the end", capsys.readouterr().out) == ["4", "7"]
     six, eight, ten = (checkpoint.load(run / f"checkpoints/identity-{step:08d}")[1] for step in (6, 8, 10))
     encoder = [name for name in ten["networks"] if name.startswith("identity_encoder")]
     assert all(torch.equal(eight["networks"][name], ten["networks"][name]) for name in encoder)

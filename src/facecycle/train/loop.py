@@ -135,6 +135,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
 
             last = step == settings.steps
             if step in fits:
+                progress.say("fitting the end of the identity encoder; on a large face set this takes minutes on a CPU")
                 settle(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
             if last or step % config.train.log_every == 0:
                 figures = whole_run({"loss": loss, **parts}, fabric)

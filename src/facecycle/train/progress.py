@@ -62,6 +62,13 @@ class Progress:
                 flush=True,
             )
 
+    def say(self, words: str) -> None:
+        """A line of its own, for what keeps the next step waiting."""
+        if self.shown:
+            self._bar.console.print(
+                f"{self.stage} {self.start + self.done}/{self.steps}  {words}", highlight=False, soft_wrap=True
+            )
+
     def speed(self) -> dict[str, float]:
         """Images per second since this process began, everything included."""
         return {"images_per_second": self.done * self.images / max(time.monotonic() - self.began, 1e-9)}

@@ -71,9 +71,8 @@ def test_tcae_with_two_equal_frames_has_nothing_to_change() -> None:
 def test_a_run_resumes_to_the_bit_and_its_weights_embed(method: str, tmp_path: Path) -> None:
     faces = make_faceset(tmp_path / "faces", [6, 5, 4, 6])
     config = dataclasses.replace(tiny_config(faces, motion=6), method=method)
-    config = dataclasses.replace(
-        config, model=dataclasses.replace(config.model, discriminants=4, erase=3)
-    )  # as `facecycle` asks
+    model = dataclasses.replace(config.model, discriminants=4, erase=3)  # as `facecycle` asks
+    config = dataclasses.replace(config, model=model)
     from facecycle.config import save
 
     save(config, tmp_path / "config.toml")

@@ -34,7 +34,8 @@ def values_of(section: Any, field: dataclasses.Field) -> st.SearchStrategy:
         return st.integers(low, high if high is not None else 2**40)
     if hint is float:
         return st.floats(low, high if high is not None else 1e12, allow_nan=False)
-    return st.text("aZ09/\\\"'= .#\n\té家😀", max_size=12)
+    text = st.text("aZ09/\\\"'= .#\n\té家😀", max_size=12)
+    return st.lists(text, max_size=3) if hint == tuple[str, ...] else text
 
 
 def section(default: Any) -> st.SearchStrategy[dict[str, Any]]:
@@ -66,6 +67,7 @@ def test_any_single_value_can_be_set(data: st.DataObject, path: tuple[str, str])
     field = next(field for field in dataclasses.fields(SECTIONS[name]) if field.name == key)
     value = data.draw(values_of(SECTIONS[name], field))
     config = override(RunConfig(), [f"{name}.{tomli_w.dumps({key: value})}"])
+    value = tuple(value) if isinstance(value, list) else value
     assert getattr(getattr(config, name), key) == value
     changed = dataclasses.replace(getattr(RunConfig(), name), **{key: value})
     assert config == dataclasses.replace(RunConfig(), **{name: changed})
@@ -100,7 +102,7 @@ def test_an_unknown_preset_lists_the_known() -> None:
         ("model.image_size=512", r"model\.image_size = 512: must be at most 256"),
         ("model.flow_inverse=guess", r"model\.flow_inverse = 'guess': must be one of velocity, fixed-point, published"),
         ("perceptual.name=vgg", r"perceptual\.name = 'vgg': must be one of none"),
-        ("motion.lr=1e-4", r"motion\.lr = 0\.0001: expected a list of numbers"),
+        ("motion.lr=1e-4", r"motion\.lr = 0\.0001: expected a list"),
         ("motion.lr=[]", "give at least one rate"),
         ("motion.lr=[1e-4, nan, 1e-4]", "all above 0"),
         ("motion.lr=[1e-4]", r"lr has 1 values, lr_at 3"),

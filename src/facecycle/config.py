@@ -9,56 +9,12 @@ import dataclasses
 import difflib
 import math
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from facecycle.errors import FaceCycleError
-
-
-def number(default: Any, low: float | None = None, high: float | None = None) -> Any:
-    """A numeric field that must lie in [low, high]."""
-    return field(default=default, metadata={"low": low, "high": high})
-
-
-def choice(default: str, *names: str) -> Any:
-    """A text field that must be one of ``names``."""
-    return field(default=default, metadata={"choices": names})
-
-
-def _convert(value: Any, hint: Any, label: str) -> Any:
-    """The value as the declared type: whole numbers pass for floats, lists for tuples, nothing else is bent."""
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list | tuple):
-            raise FaceCycleError(f"{label} = {value!r}: expected a list of numbers, such as [0.1, 0.2]")
-        return tuple(_convert(item, get_args(hint)[0], label) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise FaceCycleError(f"{label} = {value!r}: expected {hint.__name__}, got {type(value).__name__}")
-    return value
-
-
-def _check_range(value: Any, limits: Any, label: str) -> None:
-    low, high, choices = limits.get("low"), limits.get("high"), limits.get("choices")
-    if choices and value not in choices:
-        raise FaceCycleError(f"{label} = {value!r}: must be one of {', '.join(choices)}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise FaceCycleError(f"{label} = {value}: must be a finite number")
-    if low is not None and not value >= low:
-        raise FaceCycleError(f"{label} = {value}: must be at least {low}")
-    if high is not None and not value <= high:
-        raise FaceCycleError(f"{label} = {value}: must be at most {high}")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the configuration: checks every field against its declared range and choices."""
-
-    def __post_init__(self) -> None:
-        section = type(self).__name__.removesuffix("Config").lower()
-        for entry in dataclasses.fields(self):
-            _check_range(getattr(self, entry.name), entry.metadata, f"{section}.{entry.name}")
+from facecycle.section import Section, check_range, choice, convert, number
 
 
 @dataclass(frozen=True)
@@ -78,7 +34,9 @@ class ModelConfig(Section):
     transfer_blocks: int = number(7, 1, 32)
     encoder: str = choice("published", "published", "gabor")  # gabor: see facecycle.model.gabor_encoder
     generator_skip: bool = False  # keep or mirror pixels that the flow brings; not in the paper
-    discriminants: int = number(0, 0, 256)  # directions that the identity code keeps, 0: all; not in the paper either
+    generator_adjust: bool = False  # correct the flow of those pixels by what the moved face shows; likewise
+    mirrored: bool = False  # the identity code is made of the face and its mirror image alike; likewise
+    discriminants: int = number(0, 0, 256)  # directions that the identity code keeps, 0: all; likewise
     erase: int = number(0, 0, 256)  # directions in which the identity code is kept from telling of motion; likewise
 
     def __post_init__(self) -> None:
@@ -153,6 +111,7 @@ class MotionLossConfig(Section):
     contrast: float = number(0.0, 0)  # a frame among the frames of its clip; not in the paper, see docs/method.md
     truth: float = number(0.0, 0)  # of synthetic frames: their units and pose, read from the code; docs/method.md
     true_neutral: float = number(0.0, 0)  # of the neutral face from the one that the generator drew; likewise
+    likeness: float = number(0.0, 0)  # of the neutral face's identity code to that of the true one; likewise
     landmarks: float = number(0.0, 0)  # of the flow at the landmarks from where the generator moved them; likewise
 
 
@@ -187,6 +146,7 @@ class StageConfig(Section):
     warmup: int = number(0, 0)  # steps of linear warm-up (cosine only)
     beta1: float = number(0.5, 0, 0.9999)
     beta2: float = number(0.999, 0, 0.99999)
+    rest: tuple[str, ...] = ()  # networks of the stage that stay as they are, such as ["motion_encoder"]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -244,8 +204,8 @@ def from_dict(values: dict[str, Any], kind: type[Any] = RunConfig, where: str = 
             hint = f"did you mean {where}{close[0]}?" if close else f"known keys: {', '.join(hints)}"
             raise FaceCycleError(f"unknown key {label}: {hint}")
         nested = dataclasses.is_dataclass(hints[key]) and isinstance(value, dict)
-        built[key] = from_dict(value, hints[key], f"{label}.") if nested else _convert(value, hints[key], label)
-        _check_range(built[key], entries[key].metadata, label)  # here its full name is known
+        built[key] = from_dict(value, hints[key], f"{label}.") if nested else convert(value, hints[key], label)
+        check_range(built[key], entries[key].metadata, label)  # here its full name is known
     return kind(**built)
 
 

@@ -25,9 +25,10 @@ def test_shapes(frames: int) -> None:
     for name in PICTURES:
         assert getattr(cycle, name).shape == (3 * frames, 3, SIZE, SIZE), name
     assert cycle.motion.shape == (3 * frames, MODEL.code_dim)
-    assert cycle.flow.to_neutral.shape == cycle.flow.to_face.shape == (3 * frames, 2, SIZE, SIZE)
+    for flow in (cycle.flow.to_neutral, cycle.flow.to_face, cycle.brought):
+        assert flow.shape == (3 * frames, 2, SIZE, SIZE)
     assert cycle.mean_flow.shape == (1, 2, SIZE, SIZE)
-    assert {field.name for field in dataclasses.fields(cycle)} == {*PICTURES, "motion", "flow", "mean_flow"}
+    assert {field.name for field in dataclasses.fields(cycle)} == {*PICTURES, "motion", "flow", "brought", "mean_flow"}
 
 
 def test_two_frames_are_swapped_and_three_go_round() -> None:
@@ -47,6 +48,7 @@ def test_each_intermediate_is_what_the_paper_writes() -> None:
     torch.testing.assert_close(cycle.round_trip, warp(cycle.warped[swap], to_face))
     torch.testing.assert_close(cycle.neutral_to_face, warp(cycle.other_neutral, to_face))
     torch.testing.assert_close(cycle.mean_flow, to_neutral.mean(0, keepdim=True))
+    assert torch.equal(cycle.brought, to_neutral)  # nothing adjusts it
 
 
 def test_removing_and_restoring_are_the_cycle() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from facecycle.config import IdentityLossConfig, MotionLossConfig
 from facecycle.cycles.identity import identity_cycle
 from facecycle.cycles.motion import motion_cycle
-from facecycle.losses.objective import identity_objective, landmark_flow, motion_objective, style
+from facecycle.losses.objective import identity_objective, landmark_flow, motion_objective, style, unlikeness
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.model.networks import Networks
 from tiny import MODEL, face_tensor, tiny_networks
@@ -84,7 +84,7 @@ def test_the_identity_stage() -> None:
 
 def weights_of(kind: type) -> list[str]:
     """The weights of the objective; those of the stage, beside it, are tested with the stages."""
-    of_the_stage = ("contrast", "truth", "swap", "true_neutral", "landmarks", "independence")
+    of_the_stage = ("contrast", "truth", "swap", "true_neutral", "likeness", "landmarks", "independence")
     return [field.name for field in dataclasses.fields(kind) if field.name not in of_the_stage]
 
 
@@ -133,3 +133,18 @@ def test_a_flow_that_leads_to_the_landmarks_costs_nothing() -> None:
         assert flow.grad is not None
         assert flow.grad.isfinite().all()
         assert not flow.grad[1:].any()
+
+
+def test_unlikeness_is_of_codes_and_an_unknown_face_is_met() -> None:
+    encoder, face = tiny_networks().eval().identity_encoder, face_tensor(3).flatten(0, 1)
+    made = face.flip(0).requires_grad_()
+    assert unlikeness(encoder, face, face).item() == pytest.approx(0, abs=1e-6)
+    a, b = (double(encoder(x)) for x in (made, face))
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    loss = unlikeness(encoder, made, face)
+    assert loss.item() == pytest.approx(1 - cosine.mean(), rel=1e-4)
+    assert loss.item() > 1e-3
+    loss.backward()
+    assert made.grad is not None
+    assert made.grad.flatten(1).any(1).all()
+    assert unlikeness(encoder, made, torch.full_like(face, torch.nan)).item() == pytest.approx(0, abs=1e-6)

@@ -122,6 +122,40 @@ def test_a_skipping_generator_begins_by_mirroring_what_the_flow_stretches() -> N
     assert (left - right).abs().mean() < 0.3 * apart
 
 
+def test_an_adjusting_generator_fetches_pixels_once_along_both_flows() -> None:
+    config = dataclasses.replace(MODEL, generator_skip=True, generator_adjust=True)
+    generator, face = tiny_networks(0, config).face_generator.eval(), face_tensor().flatten(0, 1)
+    assert generator.adjust is not None
+    assert generator.choose is not None
+    flow, by = (torch.tensor(f).view(1, 2, 1, 1).expand(len(face), 2, 32, 32) for f in ((0.2, 0.0), (0.03, -0.06)))
+    near = generator.move(generator.encode(face), flow)
+    assert near.flow is not None
+    assert 0 < (near.flow - flow).abs().max() < 0.02  # to begin with
+    torch.nn.init.zeros_(generator.adjust.by.weight)
+    generator.adjust.by.bias = torch.nn.Parameter((by[0, :, 0, 0] / generator.adjust.reach).atanh())
+    moved = generator.move(generator.encode(face), flow)
+    assert moved.flow is not None
+    torch.testing.assert_close(moved.flow, flow + by)
+    expected = warp(face, flow + by, "bicubic").clamp(0, 1)
+    torch.testing.assert_close(moved.face, expected)
+    generator.choose.logits.bias = torch.nn.Parameter(30.0 * torch.eye(3)[1])
+    torch.testing.assert_close(generator(face, flow), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(generator(face), face, atol=1e-5, rtol=0)  # where nothing moves, nothing is adjusted
+
+
+@pytest.mark.parametrize("kind", ["published", "gabor"])
+def test_a_mirrored_identity_code_cannot_tell_left_from_right(kind: str) -> None:
+    networks = tiny_networks(0, dataclasses.replace(MODEL, encoder=kind, mirrored=True, erase=2)).eval()
+    plain = tiny_networks(0, dataclasses.replace(MODEL, encoder=kind, erase=2)).eval()
+    faces = face_tensor(4).flatten(0, 1)
+    code = networks.identity_encoder(faces)
+    torch.testing.assert_close(networks.identity_encoder(faces.flip(-1)), code, atol=1e-5, rtol=1e-4)
+    for encoder in (networks.motion_encoder, plain.identity_encoder):
+        assert (encoder(faces.flip(-1)) - encoder(faces)).abs().max() > 0.01
+    even = (faces + faces.flip(-1)) / 2  # on faces that are their own mirror image both agree
+    torch.testing.assert_close(networks.identity_encoder(even), plain.identity_encoder(even), atol=1e-4, rtol=1e-3)
+
+
 def test_the_same_seed_builds_the_same_networks() -> None:
     first, again, other = (tiny_networks(seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)

@@ -50,6 +50,15 @@ def test_a_field_is_fetched_from_and_counts_x_first(dx: int, dy: int) -> None:
     torch.testing.assert_close(warp(face, flow), face[:, :, rows][..., columns], atol=2e-5, rtol=0)
 
 
+def test_cubic_reading_keeps_what_linear_reading_blurs() -> None:
+    position = torch.arange(SIZE).float()
+    wave = torch.sin(position * (2 * torch.pi / 6)).expand(1, 1, SIZE, SIZE)
+    flow = torch.tensor([1 / SIZE, 0]).view(1, 2, 1, 1).expand(1, 2, SIZE, SIZE)  # half a pixel
+    true = torch.sin((position + 0.5) * (2 * torch.pi / 6)).expand(SIZE, SIZE)
+    linear, cubic = ((warp(wave, flow, mode) - true).abs()[..., 4:-4].max() for mode in ("bilinear", "bicubic"))
+    assert cubic < 0.5 * linear
+
+
 @given(st.integers(0, 10_000), st.floats(0.5, 4))
 @settings(deadline=None, max_examples=20)
 def test_composition_is_one_warp_after_the_other(seed: int, pixels: float) -> None:

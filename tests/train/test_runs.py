@@ -211,6 +211,9 @@ def test_the_truth_is_asked_of_generated_faces_only(faces: Path, tmp_path: Path)
     marked = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, landmarks=1.0))
     with pytest.raises(FaceCycleError, match=r"landmarks = 1\.0 needs true_neutral too"):
         train_tiny(tmp_path / "marked", marked)
+    alike = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, likeness=1.0))
+    with pytest.raises(FaceCycleError, match=r"likeness = 1\.0 needs motion_loss\.true_neutral too"):
+        train_tiny(tmp_path / "alike", alike)
     asked = dataclasses.replace(asked, augment=dataclasses.replace(config.augment, mirror=0.0))
     with pytest.raises(FaceCycleError, match="facecycle synth wrote"):
         train_tiny(tmp_path / "drawn", asked)
@@ -241,7 +244,19 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     assert read_weights(run).licence == "CC0-1.0; CC0"
     erased = load_networks(run)[0].identity_encoder.get_submodule("code.eraser").kept
     assert int(torch.linalg.matrix_rank(erased, atol=1e-3)) == MODEL.code_dim - 3
-    assert train_tiny(tmp_path / "again", config, init=run) is True  # the layer that reads the truth begins anew
+    more = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, generator_adjust=True, mirrored=True),
+        motion=dataclasses.replace(config.motion, rest=("motion_encoder", "flow_decoder")),
+        motion_loss=dataclasses.replace(config.motion_loss, likeness=1.0),
+        identity=dataclasses.replace(config.identity, rest=("identity_encoder",)),
+    )
+    again = tmp_path / "again"
+    assert train_tiny(again, more, init=run) is True  # the layer that reads the truth begins anew, and so what adjusts
+    before, after = (load_networks(path)[0].state_dict() for path in (run, again))
+    changed = {name.split(".")[0] for name, value in before.items() if not torch.equal(after[name], value)}
+    assert changed == {"face_generator", "identity_transfer"}
+    assert {name for name in after if name not in before} == {name for name in after if ".adjust." in name}
 
 
 def test_once_its_end_is_fitted_the_identity_encoder_rests_also_where_a_run_goes_on(

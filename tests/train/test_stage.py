@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from facecycle.data.truth import TRUE_VALUES
+from facecycle.errors import FaceCycleError
 from facecycle.losses.contrast import dependence
-from facecycle.losses.objective import landmark_flow
+from facecycle.losses.objective import landmark_flow, unlikeness
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM
 from facecycle.train.loop import parameter_groups
@@ -199,6 +200,60 @@ def test_the_flow_is_held_to_the_landmarks_of_the_frames_that_go_round() -> None
     parts["landmarks"].backward()
     touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
     assert touched == {"motion_encoder", "flow_decoder"}
+
+
+def test_the_landmarks_are_asked_of_the_flow_that_pixels_are_brought_along() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, generator_skip=True, generator_adjust=True),
+        motion_loss=dataclasses.replace(config.motion_loss, landmarks=2.0),
+        motion=dataclasses.replace(config.motion, rest=("motion_encoder", "flow_decoder")),
+    )
+    stage, clips = STAGES["motion"](tiny_networks(0, config.model), config, None).train(), face_tensor(4, 2)
+    marks = torch.rand(4, 3, 68, 2, generator=torch.Generator().manual_seed(0)) - 0.5
+    parts = stage(clips, known=Known(landmarks=marks))[1]
+    brought = stage.cycle(clips).brought
+    face, neutral = marks[:, :2].flatten(0, 1), marks[:, 2].repeat_interleave(2, 0)
+    assert parts["landmarks"].item() == pytest.approx(2 * landmark_flow(brought, face, neutral).item(), rel=1e-4)
+    parts["landmarks"].backward()
+    touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
+    assert touched == {"face_generator"}
+
+
+def test_the_neutral_face_is_asked_to_be_like_the_true_one_by_the_identity_encoder() -> None:
+    config = tiny_config("none")
+    weights = dataclasses.replace(config.motion_loss, true_neutral=1.0, likeness=3.0)
+    config = dataclasses.replace(config, motion_loss=weights)
+    stage, clips = STAGES["motion"](tiny_networks(), config, None).train(), face_tensor(3)
+    parts = stage(clips, known=Known(neutral=clips.mean(1)))[1]
+    cycle, wanted = stage.cycle(clips), clips.mean(1).repeat_interleave(2, 0)
+    expected = 3 * unlikeness(stage.networks.identity_encoder, cycle.neutral, wanted)
+    assert parts["likeness"].item() == pytest.approx(expected.item(), rel=1e-4)
+    parts["likeness"].backward()
+    touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
+    assert touched == PARTS["motion"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_networks_may_rest(name: str) -> None:
+    config = tiny_config("none")
+    resting = f"{name}_encoder"
+    config = dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), rest=(resting,))})
+    stage = STAGES[name](tiny_networks(), config, None).train()
+    grouped = {id(parameter) for group in parameter_groups(stage) for parameter in group["params"]}
+    stage(face_tensor(3))[0].backward()
+    for key, value in stage.named_parameters():
+        learns = key.split(".")[1] in PARTS[name] - {resting}
+        assert (id(value) in grouped) == (value.grad is not None) == learns, key
+
+
+@pytest.mark.parametrize("rest", [("identity_encoder",), ("flow",), tuple(PARTS["motion"])])
+def test_what_a_stage_does_not_train_cannot_rest_in_it_nor_can_all_of_it(rest: tuple[str, ...]) -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(config, motion=dataclasses.replace(config.motion, rest=rest))
+    with pytest.raises(FaceCycleError, match=r"motion\.rest = .*(trains no network|nothing is left)"):
+        STAGES["motion"](tiny_networks(), config, None)
 
 
 def test_the_identity_code_is_held_apart_from_the_frozen_motion_code() -> None:

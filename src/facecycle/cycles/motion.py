@@ -16,7 +16,7 @@ from torch import Tensor
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import warp
-from facecycle.types import Clip, Code, Face
+from facecycle.types import Clip, Code, Face, Flow
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class MotionCycle:
     """z, the motion code"""
     flow: FlowPair
     """F and B"""
+    brought: Flow
+    """How pixels were brought to the neutral face: F, as far as the generator did not adjust it"""
     neutral: Face
     """N = G(I, F)"""
     other_neutral: Face
@@ -85,7 +87,8 @@ def motion_cycle(
     motion = networks.motion_encoder(face)
     flow = networks.flow_decoder(motion)
     features = generator.encode(face)
-    neutral = generator.draw(generator.move(features, flow.to_neutral, noise, frontal=True))
+    moved = generator.move(features, flow.to_neutral, noise, frontal=True)
+    neutral = generator.draw(moved)
     redrawn = generator.draw(features)
     other_neutral = next_frame(neutral, frames)
     restored = generator(other_neutral, flow.to_face, noise)
@@ -94,6 +97,7 @@ def motion_cycle(
         face=face,
         motion=motion,
         flow=flow,
+        brought=flow.to_neutral if moved.flow is None else moved.flow,
         neutral=neutral,
         other_neutral=other_neutral,
         restored=restored,

@@ -19,6 +19,7 @@ a face.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,7 @@ from facecycle.cycles.motion import MotionCycle
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM, gram, hinge, l1, symmetry
 from facecycle.model.warp import sample
-from facecycle.types import Face, Flow, Scalar
+from facecycle.types import Code, Face, Flow, Scalar
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,14 @@ def true_neutral(made: Face, true: Face) -> Scalar:
     """
     target = torch.where(true.isnan(), made.detach(), true)
     return l1(made, target) + 5 * (1 - SSIM(target)(made))
+
+
+def unlikeness(encoder: Callable[[Face], Code], made: Face, true: Face) -> Scalar:
+    """1 - cosine of what an encoder makes of two faces, on average; a true face that is not known counts as met."""
+    target = torch.where(true.isnan(), made.detach(), true)
+    with torch.no_grad():
+        wanted = encoder(target)
+    return (1 - F.cosine_similarity(encoder(made), wanted)).mean()
 
 
 def landmark_flow(to_neutral: Flow, face: Float[Tensor, "b n 2"], neutral: Float[Tensor, "b n 2"]) -> Scalar:

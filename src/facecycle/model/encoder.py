@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from facecycle.model.layers import SLOPE, ChannelAttention, ResidualBlock, conv, initialise
 from facecycle.types import Code, Face
@@ -20,11 +23,15 @@ class Encoder(nn.Module):
         code_dim: length of the code.
         norm: scale each code to a root mean square of 1 before the tanh. Without normalisation anywhere, a useful
             learning rate drives every unit into saturation within some tens of steps, where no gradient comes back.
+        mirrored: see `see_both`.
     """
 
-    def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int, norm: bool = False) -> None:
+    def __init__(
+        self, widths: tuple[int, int, int], image_size: int, code_dim: int, norm: bool = False, mirrored: bool = False
+    ) -> None:
         super().__init__()
         small, middle, large = widths
+        self.mirrored = mirrored
         self.stem = nn.Sequential(conv(3, small, stride=2, kernel=7), conv(small, small))
         self.level1 = nn.Sequential(conv(small, small), ChannelAttention(small), conv(small, small))
         self.level2 = nn.Sequential(
@@ -48,5 +55,18 @@ class Encoder(nn.Module):
         nn.init.normal_(last.weight, 0, 0.02)  # well inside the tanh
 
     def forward(self, face: Face) -> Code:
+        return self.code(see_both(self.features, face) if self.mirrored else self.features(face))
+
+    def features(self, face: Face) -> Float[Tensor, "b c k k"]:
+        """What the code is made from."""
         x = self.level1(self.stem((face - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces
-        return self.code(self.level5(self.level4(self.level3(self.level2(x)))))
+        return self.level5(self.level4(self.level3(self.level2(x))))
+
+
+def see_both(features: Callable[[Face], Tensor], face: Face) -> Tensor:
+    """The average of what is seen in a face and in its mirror image.
+
+    A mirrored face is the same person's: a code made of this cannot tell left from right, so neither which way a
+    head is turned.
+    """
+    return (features(face) + features(face.flip(-1))) / 2

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from facecycle.model.layers import FaceFeatures, ResidualBlock, Upsample, conv, initialise
-from facecycle.model.warp import log_area, resize, warp
+from facecycle.model.warp import compose, log_area, resize, warp
 from facecycle.types import Face, Flow
 
 
@@ -23,9 +23,11 @@ class Features:
     face: Face
     """The pixels themselves."""
     flow: Flow | None = None
-    """How they were moved, if they were."""
+    """How they were moved, if they were; an `Adjuster` has had its say."""
     frontal: bool = False
     """Were they moved to the front, where each half of a face shows what the other is like?"""
+    half: Float[Tensor, "b c3 h2 w2"] | None = None
+    """What is painted from, at half the resolution, where it had to be known before."""
 
 
 class FaceGenerator(nn.Module):
@@ -42,9 +44,18 @@ class FaceGenerator(nn.Module):
         noise: add noise to the average before filling in, in training only.
         skip: choose at every pixel, softly, between what is painted, what the flow brought there and, in a frontal
             face, what it brought to the mirrored place, see `Chooser`. The published network paints every pixel.
+        adjust: correct the flow of those pixels by what the moved face shows, see `Adjuster`.
     """
 
-    def __init__(self, widths: tuple[int, int, int], blocks: int, paint: int, noise: bool, skip: bool = False) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, int, int],
+        blocks: int,
+        paint: int,
+        noise: bool,
+        skip: bool = False,
+        adjust: bool = False,
+    ) -> None:
         super().__init__()
         _, middle, large = widths
         self.noise = noise
@@ -60,6 +71,7 @@ class FaceGenerator(nn.Module):
         # Without a norm features grow to 80, and the choice is made before it is learnt.
         self.norm = nn.GroupNorm(1, paint) if skip else nn.Identity()
         self.choose = Chooser(paint) if skip else None
+        self.adjust = Adjuster(2 * middle) if skip and adjust else None
 
     def encode(self, face: Face) -> Features:
         deep, shallow = self.features(face)
@@ -69,18 +81,18 @@ class FaceGenerator(nn.Module):
         self, features: Features, flow: Flow, generator: torch.Generator | None = None, frontal: bool = False
     ) -> Features:
         """Warp the features and fill in; ``generator`` draws the noise (none given: no noise)."""
-        return Features(
-            warp(features.deep, flow) + self.fill_deep(self._average(features.deep, generator)),
-            warp(features.shallow, flow) + self.fill_shallow(self._average(features.shallow, generator)),
-            warp(features.face, flow) if self.choose else features.face,
-            flow,
-            frontal,
-        )
+        deep = warp(features.deep, flow) + self.fill_deep(self._average(features.deep, generator))
+        shallow = warp(features.shallow, flow) + self.fill_shallow(self._average(features.shallow, generator))
+        if self.adjust is None:
+            return Features(deep, shallow, warp(features.face, flow) if self.choose else features.face, flow, frontal)
+        half = self._half(deep, shallow)
+        flow = compose(flow, self.adjust(half, *flow.shape[-2:]))
+        return Features(deep, shallow, warp(features.face, flow, "bicubic").clamp(0, 1), flow, frontal, half)
 
     def draw(self, features: Features) -> Face:
         """Paint the face; values may leave [0, 1] a little, as those of any regression do."""
-        x = self.to_half(self.blocks(features.deep))
-        x = self.norm(self.to_full(torch.cat([features.shallow, x], 1)))
+        half = self._half(features.deep, features.shallow) if features.half is None else features.half
+        x = self.norm(self.to_full(half))
         painted = self.rgb(x) + 0.5
         return painted if self.choose is None else self.choose(painted, x, features)
 
@@ -98,6 +110,11 @@ class FaceGenerator(nn.Module):
         features = self.encode(face)
         return self.draw(features if flow is None else self.move(features, flow, generator, frontal))
 
+    def _half(
+        self, deep: Float[Tensor, "b c h4 w4"], shallow: Float[Tensor, "b c2 h2 w2"]
+    ) -> Float[Tensor, "b c3 h2 w2"]:
+        return torch.cat([shallow, self.to_half(self.blocks(deep))], 1)
+
     def _average(
         self, features: Float[Tensor, "b c h w"], generator: torch.Generator | None
     ) -> Float[Tensor, "b c h w"]:
@@ -106,6 +123,31 @@ class FaceGenerator(nn.Module):
             return average
         noise = torch.randn(features.shape, generator=generator, device=generator.device)
         return average + noise.to(features)
+
+
+class Adjuster(nn.Module):
+    """Where pixels really are that a flow meant to bring.
+
+    The flow is drawn from a code of expression and pose alone, which must not hold a person's own shape, so that it
+    leads about a pixel astray. Once the features are moved, they show by how much. The pixels are fetched but once,
+    along both flows, by cubic interpolation: each time they are read between two of them they lose sharpness.
+
+    Args:
+        channels: of the moved features, at half the resolution.
+        reach: the farthest correction, in normalised coordinates (the picture is 2 wide).
+    """
+
+    def __init__(self, channels: int, reach: float = 0.15) -> None:
+        super().__init__()
+        self.reach = reach
+        self.look = nn.Sequential(nn.GroupNorm(1, channels), conv(channels, 32), conv(32, 32), conv(32, 32))
+        self.by = nn.Conv2d(32, 2, 3, padding=1)
+        initialise(self)
+        nn.init.normal_(self.by.weight, 0, 1e-3)  # begin with hardly any
+
+    def forward(self, half: Float[Tensor, "b c h2 w2"], height: int, width: int) -> Float[Tensor, "b 2 height width"]:
+        """The flow to be followed after the other one."""
+        return resize(self.reach * self.by(self.look(half)).float().tanh(), height, width)
 
 
 class Chooser(nn.Module):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from facecycle.model.encoder import see_both
 from facecycle.types import Code, Face
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -28,11 +29,13 @@ class GaborEncoder(nn.Module):
         widths: channels at 1/4, 1/8 and 1/16 of the resolution.
         image_size: side of the face in pixels, a multiple of 16.
         code_dim: length of the code.
+        mirrored: see `see_both`.
     """
 
-    def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int) -> None:
+    def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int, mirrored: bool = False) -> None:
         super().__init__()
         small, middle, large = widths
+        self.mirrored = mirrored
         self.energy = GaborEnergy()
         self.stem = nn.Sequential(nn.Conv2d(self.energy.channels, small, 1), _norm(small), nn.ReLU())
         self.levels = nn.Sequential(
@@ -46,7 +49,11 @@ class GaborEncoder(nn.Module):
         self.code = nn.Sequential(nn.Flatten(), last, nn.RMSNorm(code_dim, elementwise_affine=False), nn.Tanh())
 
     def forward(self, face: Face) -> Code:
-        return self.code(self.shrink(self.levels(self.stem(self.energy(face)))))
+        return self.code(see_both(self.features, face) if self.mirrored else self.features(face))
+
+    def features(self, face: Face) -> Float[Tensor, "b c k k"]:
+        """What the code is made from."""
+        return self.shrink(self.levels(self.stem(self.energy(face))))
 
 
 class GaborEnergy(nn.Module):

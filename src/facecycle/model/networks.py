@@ -51,7 +51,12 @@ def build_networks(config: ModelConfig) -> Networks:
         motion_encoder=build_encoder(config),
         flow_decoder=FlowDecoder(flow, config.code_dim, config.image_size, config.flow_inverse),
         face_generator=FaceGenerator(
-            generator, config.generator_blocks, config.generator_paint, config.generator_noise, config.generator_skip
+            generator,
+            config.generator_blocks,
+            config.generator_paint,
+            config.generator_noise,
+            config.generator_skip,
+            config.generator_adjust,
         ),
         identity_encoder=build_identity_encoder(config),
         identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.generator_paint, config.code_dim),
@@ -60,15 +65,15 @@ def build_networks(config: ModelConfig) -> Networks:
 
 def build_identity_encoder(config: ModelConfig) -> nn.Module:
     """As `build_encoder`, with an eraser at its end where the configuration asks for one: ``code.eraser``."""
-    encoder = build_encoder(config)
+    encoder = build_encoder(config, config.mirrored)
     if config.erase:
         encoder.code.add_module("eraser", Eraser(config.code_dim))  # type: ignore[operator, union-attr]
     return encoder
 
 
-def build_encoder(config: ModelConfig) -> nn.Module:
+def build_encoder(config: ModelConfig, mirrored: bool = False) -> nn.Module:
     """Face -> code, of the kind and size that the configuration names."""
     widths = scaled((64, 128, 256), config.encoder_width)
     if config.encoder == "gabor":
-        return GaborEncoder(widths, config.image_size, config.code_dim)
-    return Encoder(widths, config.image_size, config.code_dim, config.code_norm)
+        return GaborEncoder(widths, config.image_size, config.code_dim, mirrored)
+    return Encoder(widths, config.image_size, config.code_dim, config.code_norm, mirrored)

@@ -30,20 +30,24 @@ def resize(x: Float[Tensor, "b c h w"], height: int, width: int) -> Float[Tensor
     return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
 
 
-def sample(x: Float[Tensor, "b c h w"], positions: Float[Tensor, "b h2 w2 2"]) -> Float[Tensor, "b c h2 w2"]:
-    """Read ``x`` at the given (x, y) positions in normalised coordinates."""
+def sample(
+    x: Float[Tensor, "b c h w"], positions: Float[Tensor, "b h2 w2 2"], mode: str = "bilinear"
+) -> Float[Tensor, "b c h2 w2"]:
+    """Read ``x`` at the given (x, y) positions in normalised coordinates; ``bicubic`` is sharper, and may overshoot."""
     kind = torch.promote_types(x.dtype, torch.float32)  # half precision would place a pixel to 1/16 of one at best
     # Of a run that diverges: torch reads, and on the way back writes, outside of memory where a position is no number.
     positions = positions.to(kind).nan_to_num(0.0)
-    moved = F.grid_sample(x.to(kind), positions, mode="bilinear", padding_mode="border", align_corners=False)
+    moved = F.grid_sample(x.to(kind), positions, mode=mode, padding_mode="border", align_corners=False)
     return moved.to(x.dtype)
 
 
-def warp(x: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 hf wf"]) -> Float[Tensor, "b c h w"]:
+def warp(
+    x: Float[Tensor, "b c h w"], flow: Float[Tensor, "b 2 hf wf"], mode: str = "bilinear"
+) -> Float[Tensor, "b c h w"]:
     """``x`` fetched along ``flow``, which is first resized to the resolution of ``x``."""
     height, width = x.shape[-2:]
     flow = resize(flow.float(), height, width)  # positions need more than bfloat16's 8 bits: 1/2 pixel of 64
-    return sample(x, pixel_grid(height, width, x.device) + flow.permute(0, 2, 3, 1))
+    return sample(x, pixel_grid(height, width, x.device) + flow.permute(0, 2, 3, 1), mode)
 
 
 def compose(first: Flow, second: Flow) -> Flow:

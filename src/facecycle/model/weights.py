@@ -131,8 +131,9 @@ def load_state(networks: Networks, path: str | Path, parts: Collection[str] = ()
     """
     path = _locate(path)
     expected = {name: x for name, x in networks.state_dict().items() if not name.startswith("head.")}
-    if not read_weights(path).model.erase:  # then nothing is there to fill an eraser from, and it erases nothing
-        expected = {name: x for name, x in expected.items() if ".eraser." not in name}
+    model = read_weights(path).model
+    lacks = (".eraser.",) * (not model.erase) + (".adjust.",) * (not model.generator_adjust)
+    expected = {name: x for name, x in expected.items() if not any(part in name for part in lacks)}
     known = list(dict.fromkeys(name.partition(".")[0] for name in expected))
     if strangers := set(parts) - set(known):
         raise FaceCycleError(f"no network is called {min(strangers)!r}: choose of {', '.join(known)}")

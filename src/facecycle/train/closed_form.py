@@ -27,6 +27,8 @@ def fitted_at(config: RunConfig, stage: str) -> list[int]:
     What is fitted last must be what is used: what the encoder learnt afterwards would tell of motion again, and a code
     that changed at the very end would be news to the identity transfer.
     """
+    if "identity_encoder" in config.identity.rest:
+        return []
     if stage != "identity" or not (config.model.discriminants or config.model.erase):
         return []
     return [math.ceil(share * config.identity.steps) for share in AT]

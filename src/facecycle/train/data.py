@@ -45,6 +45,11 @@ def open_sources(data: str, config: RunConfig) -> Sources:
     sources = parts[0] if len(parts) == 1 else _mix(parts, config)
     if shows_neutral(config):
         _check_neutral(data, parts, config.motion_loss.true_neutral)
+    elif config.motion_loss.likeness:
+        raise FaceCycleError(
+            f"motion_loss.likeness = {config.motion_loss.likeness} needs motion_loss.true_neutral too: set both, "
+            "or neither"
+        )
     if sources.training.size != config.model.image_size:
         raise FaceCycleError(
             f"{data}: faces of {sources.training.size} px, model.image_size is {config.model.image_size}; "

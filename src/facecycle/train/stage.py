@@ -14,8 +14,16 @@ from facecycle.config import IdentityLossConfig, MotionLossConfig, RunConfig, St
 from facecycle.cycles.identity import IdentityCycle, identity_cycle
 from facecycle.cycles.motion import MotionCycle, batch_mean, motion_cycle, next_frame
 from facecycle.data.truth import TRUE_VALUES
+from facecycle.errors import FaceCycleError
 from facecycle.losses.contrast import clip_contrast, dependence, frame_contrast
-from facecycle.losses.objective import Objective, identity_objective, landmark_flow, motion_objective, true_neutral
+from facecycle.losses.objective import (
+    Objective,
+    identity_objective,
+    landmark_flow,
+    motion_objective,
+    true_neutral,
+    unlikeness,
+)
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM
 from facecycle.model.flow import FlowPair
@@ -52,9 +60,19 @@ class Stage(nn.Module):
         networks.requires_grad_(False)
         for part in self.trained():
             part.requires_grad_(True)
+        self._let_rest(self.settings().rest)
+
+    def _let_rest(self, names: tuple[str, ...]) -> None:
+        parts = dict(self.networks.named_children())
+        for name in names:
+            if parts.get(name) not in self.trained():
+                raise FaceCycleError(f"{self.name}.rest = {name!r}: this stage trains no network of that name")
+            parts[name].requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in self.networks.parameters()):
+            raise FaceCycleError(f"{self.name}.rest = {list(names)}: nothing is left to learn; let one network learn")
 
     def trained(self) -> list[nn.Module]:
-        """The networks that learn."""
+        """The networks that learn, but those that the configuration lets rest."""
         raise NotImplementedError
 
     def settings(self) -> StageConfig:
@@ -165,13 +183,16 @@ class MotionStage(Stage):
 
     def picture_terms(self, cycle: MotionCycle, neutral: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
         wanted = neutral.repeat_interleave(len(cycle.neutral) // len(neutral), 0)
-        return {"true_neutral": self.config.motion_loss.true_neutral * true_neutral(cycle.neutral, wanted)}
+        weight = self.config.motion_loss
+        terms = {"true_neutral": weight.true_neutral * true_neutral(cycle.neutral, wanted)}
+        if weight.likeness:
+            terms["likeness"] = weight.likeness * unlikeness(self.networks.identity_encoder, cycle.neutral, wanted)
+        return terms
 
     def flow_terms(self, cycle: MotionCycle, landmarks: Float[Tensor, "b k1 n 2"]) -> dict[str, Tensor]:
         frames = len(cycle.neutral) // len(landmarks)
         face, neutral = landmarks[:, :frames].flatten(0, 1), landmarks[:, -1].repeat_interleave(frames, 0)
-        astray = landmark_flow(cycle.flow.to_neutral.float(), face, neutral)
-        return {"landmarks": self.config.motion_loss.landmarks * astray}
+        return {"landmarks": self.config.motion_loss.landmarks * landmark_flow(cycle.brought, face, neutral)}
 
     def code_terms(
         self, codes: Float[Tensor, "b v d"], clips: Clip, truth: Float[Tensor, "b k t"] | None

@@ -31,6 +31,7 @@ ROWS: dict[str, dict[str, Sequence[str]]] = {
         "no true neutral face; drift instead": NO_TRUE_NEUTRAL,
         "neither truth nor true neutral face": ("motion_loss.truth=0", *NO_TRUE_NEUTRAL),
         "generator paints every pixel": ("model.generator_skip=false",),
+        "generator does not adjust the flow": ("model.generator_adjust=false",),
         "published encoder, 3/8 wide": (
             "model.encoder=published", "model.encoder_width=0.375", "model.code_norm=true", "motion.code_lr=0.05",
         ),
@@ -47,6 +48,7 @@ ROWS: dict[str, dict[str, Sequence[str]]] = {
     },
     "identity": {
         FULL: (),
+        "a code that knows left from right": ("model.mirrored=false",),
         "last layer as learnt": LEARNT,
         "as learnt, no contrast of codes": (*LEARNT, "identity_loss.contrast=0"),
         "as learnt, no independence": (*LEARNT, "identity_loss.independence=0"),

@@ -76,7 +76,7 @@ SMOKE = RunConfig(
 FACECYCLE = replace(
     COMPACT,
     preset="facecycle",
-    model=replace(COMPACT.model, generator_skip=True, discriminants=64, erase=12),
+    model=replace(COMPACT.model, generator_skip=True, generator_adjust=True, mirrored=True, discriminants=96, erase=28),
     data=replace(COMPACT.data, across_clips=True, cycle_stride=2),
     perceptual=PerceptualConfig("none"),
     augment=replace(COMPACT.augment, mirror=0.0),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facecycle.cycles.motion import MotionCycle, motion_cycle, next_frame, remove_motion, restore_motion
-from facecycle.model.warp import warp
+from facecycle.model.warp import cycle_error, reflect, warp
 from tiny import MODEL, SIZE, face_tensor, tiny_networks
 
 PICTURES = ("face", "neutral", "other_neutral", "restored", "redrawn", "warped", "round_trip", "neutral_to_face")
@@ -29,6 +29,25 @@ def test_shapes(frames: int) -> None:
         assert flow.shape == (3 * frames, 2, SIZE, SIZE)
     assert cycle.mean_flow.shape == (1, 2, SIZE, SIZE)
     assert {field.name for field in dataclasses.fields(cycle)} == {*PICTURES, "motion", "flow", "brought", "mean_flow"}
+
+
+@torch.no_grad()
+def test_networks_that_look_in_the_mirror_treat_left_and_right_alike() -> None:
+    face = face_tensor(3).flatten(0, 1)
+    plain = tiny_networks(0, dataclasses.replace(MODEL, generator_skip=True, generator_adjust=True)).eval()
+    networks = tiny_networks(0, dataclasses.replace(MODEL, generator_skip=True, generator_adjust=True, mirrored=True))
+    torch.nn.init.normal_(networks.flow_decoder.field.weight, 0, 2.0, generator=torch.Generator().manual_seed(2))
+    plain.load_state_dict(networks.eval().state_dict())
+    one, other = (remove_motion(networks, x) for x in (face, face.flip(-1)))
+    torch.testing.assert_close(other[2], one[2].flip(-1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(other[1].to_face, reflect(one[1].to_face), atol=1e-5, rtol=1e-4)
+    there, back = one[1].to_neutral, one[1].to_face
+    assert 0.02 < there.abs().max() < 1
+    assert cycle_error(there, back).max() < 0.05  # they still undo each other
+    torch.testing.assert_close(
+        one[0], plain.motion_encoder(face)
+    )  # the code is left alone: it must tell left from right
+    assert (remove_motion(plain, face.flip(-1))[2] - remove_motion(plain, face)[2].flip(-1)).abs().max() > 0.01
 
 
 def test_two_frames_are_swapped_and_three_go_round() -> None:

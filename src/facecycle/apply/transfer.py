@@ -37,8 +37,8 @@ class Puppet:
     def move(self, driver: Face) -> Face:
         """The source in the motion of each driver."""
         parts = self.networks.networks
-        flow = parts.flow_decoder(parts.motion_encoder(driver)).to_face
-        return parts.face_generator(self._neutral.expand(len(driver), -1, -1, -1), self.motion * flow)
+        flow = self.motion * transform.flows(parts, driver).to_face
+        return parts.face_generator(self._neutral.expand(len(driver), -1, -1, -1), flow)
 
     @torch.inference_mode()
     def picture(self, driver: PictureFace) -> UInt8[np.ndarray, "h w 3"]:

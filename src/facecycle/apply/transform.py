@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.cycles.identity import remove_identity, restore_identity
-from facecycle.cycles.motion import remove_motion
+from facecycle.cycles.motion import read_motion, remove_motion
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import pixel_grid
@@ -42,7 +42,7 @@ def translate(networks: Networks, source: Face, driver: Face, identity: float = 
         identity: how much of the source's identity, in [0, 1]; at 0 it is the mean face that moves.
         motion: how much of the driver's motion, in [0, 1]; at 0 the face is neutral and frontal.
     """
-    flow = networks.flow_decoder(networks.motion_encoder(driver)).to_face
+    flow = flows(networks, driver).to_face
     return networks.face_generator(person(networks, source, identity), motion * flow)
 
 
@@ -91,7 +91,7 @@ def interpolate(networks: Networks, a: Face, b: Face, steps: int = 9) -> Float[T
 
 def flows(networks: Networks, face: Face) -> FlowPair:
     """F and B."""
-    return networks.flow_decoder(networks.motion_encoder(face))
+    return read_motion(networks, face)[1]
 
 
 # A head as an ellipsoid in the crop's normalised coordinates: half-axes across, along and into the picture.

@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from facecycle.model.encoder import with_mirrored
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
-from facecycle.model.warp import warp
+from facecycle.model.warp import reflect, warp
 from facecycle.types import Clip, Code, Face, Flow
 
 
@@ -49,11 +50,27 @@ class MotionCycle:
     """The average of F over the batch"""
 
 
+def read_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair]:
+    """The motion code and its flow fields.
+
+    Networks that look in the mirror (`ModelConfig.mirrored`) draw the fields of a face and of its mirror image, and
+    take their average: what differs between the two, mirrored back, is error.
+    """
+    if not networks.mirrored:
+        motion = networks.motion_encoder(face)
+        return motion, networks.flow_decoder(motion)
+    motion, mirrored = networks.motion_encoder(with_mirrored(face)).unflatten(0, (2, -1))
+    return motion, networks.flow_decoder(motion, mirrored)
+
+
 def remove_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair, Face]:
-    """De-expression: the motion code, its flow fields, and the neutral face."""
-    motion = networks.motion_encoder(face)
-    flow = networks.flow_decoder(motion)
-    return motion, flow, networks.face_generator(face, flow.to_neutral, frontal=True)
+    """De-expression: the motion code, its flow fields, and the neutral face; the mirror as in `read_motion`."""
+    motion, flow = read_motion(networks, face)
+    if not networks.mirrored:
+        return motion, flow, networks.face_generator(face, flow.to_neutral, frontal=True)
+    both = torch.stack([flow.to_neutral, reflect(flow.to_neutral)]).flatten(0, 1)
+    neutral, other = networks.face_generator(with_mirrored(face), both, frontal=True).unflatten(0, (2, -1))
+    return motion, flow, (neutral + other.flip(-1)) / 2
 
 
 def restore_motion(networks: Networks, neutral: Face, motion: Code) -> Face:

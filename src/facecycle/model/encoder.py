@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -69,4 +70,9 @@ def see_both(features: Callable[[Face], Tensor], face: Face) -> Tensor:
     A mirrored face is the same person's: a code made of this cannot tell left from right, so neither which way a
     head is turned.
     """
-    return (features(face) + features(face.flip(-1))) / 2
+    return features(with_mirrored(face)).unflatten(0, (2, -1)).mean(0)
+
+
+def with_mirrored(face: Face) -> Float[Tensor, "b2 3 h w"]:
+    """Faces, and after them their mirror images: one batch, which is faster and half the graph to export."""
+    return torch.stack([face, face.flip(-1)]).flatten(0, 1)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from facecycle.model.layers import SLOPE, ChannelAttention, ResidualBlock, conv, initialise
-from facecycle.model.warp import integrate, invert, resize, warp
+from facecycle.model.warp import integrate, invert, reflect, resize, warp
 from facecycle.types import Code, Flow
 
 DECODED = 16  # side of the field that the decoder draws; expression and pose are smooth
@@ -65,8 +65,13 @@ class FlowDecoder(nn.Module):
         x = resize(self.eight(x), DECODED, DECODED)
         return self.field(self.sixteen(x)).tanh()
 
-    def forward(self, motion: Code) -> FlowPair:
-        drawn = self.draw(motion).float()
+    def forward(self, motion: Code, mirrored: Code | None = None) -> FlowPair:
+        """The fields of a face, from its code and, if given, that of the mirrored face, whose fields are the same."""
+        if mirrored is None:
+            drawn = self.draw(motion).float()
+        else:
+            own, other = self.draw(torch.stack([motion, mirrored]).flatten(0, 1)).float().unflatten(0, (2, -1))
+            drawn = (own + reflect(other)) / 2
         if self.inverse == "velocity":
             velocity = resize(drawn, self.image_size, self.image_size)
             both = integrate(torch.stack([velocity, -velocity]).flatten(0, 1)).unflatten(0, (2, -1))

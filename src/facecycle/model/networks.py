@@ -24,8 +24,11 @@ class Networks(nn.Module):
         face_generator: FaceGenerator,
         identity_encoder: nn.Module,
         identity_transfer: IdentityTransfer,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
+        self.mirrored = mirrored
+        """Whether a face is looked at in the mirror too, see `ModelConfig`."""
         self.motion_encoder = motion_encoder
         self.flow_decoder = flow_decoder
         self.face_generator = face_generator
@@ -60,6 +63,7 @@ def build_networks(config: ModelConfig) -> Networks:
         ),
         identity_encoder=build_identity_encoder(config),
         identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.generator_paint, config.code_dim),
+        mirrored=config.mirrored,
     )
 
 

@@ -55,6 +55,11 @@ def compose(first: Flow, second: Flow) -> Flow:
     return second + warp(first, second)
 
 
+def reflect(flow: Flow) -> Flow:
+    """The field that does to a mirrored picture what ``flow`` does to the picture."""
+    return flow.flip(-1) * flow.new_tensor([-1, 1]).view(1, 2, 1, 1)
+
+
 def integrate(velocity: Flow, squarings: int = 5) -> Flow:
     """exp(velocity): one unit of time along a stationary velocity field, by scaling and squaring.
 

@@ -37,8 +37,9 @@ def sample(
     kind = torch.promote_types(x.dtype, torch.float32)  # half precision would place a pixel to 1/16 of one at best
     # Of a run that diverges: torch reads, and on the way back writes, outside of memory where a position is no number.
     positions = positions.to(kind).nan_to_num(0.0)
-    moved = F.grid_sample(x.to(kind), positions, mode=mode, padding_mode="border", align_corners=False)
-    return moved.to(x.dtype)
+    where = torch.device("cpu") if mode == "bicubic" and x.device.type == "mps" else x.device  # torch lacks it there
+    moved = F.grid_sample(x.to(where, kind), positions.to(where), mode=mode, padding_mode="border", align_corners=False)
+    return moved.to(x.device, x.dtype)
 
 
 def warp(

@@ -72,7 +72,7 @@ class Stage(nn.Module):
             raise FaceCycleError(f"{self.name}.rest = {list(names)}: nothing is left to learn; let one network learn")
 
     def trained(self) -> list[nn.Module]:
-        """The networks that learn, but those that the configuration lets rest."""
+        """The networks that this stage trains; the configuration may let some of them rest."""
         raise NotImplementedError
 
     def settings(self) -> StageConfig:

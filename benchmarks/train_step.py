@@ -81,7 +81,6 @@ def run_row(options: argparse.Namespace, stage: str, precision: str, compiled: b
 def time_row(options: argparse.Namespace) -> dict:
     """The numbers of one combination."""
     import torch
-    from lightning_fabric import Fabric
     from torch.utils.flop_counter import FlopCounterMode
 
     from facecycle.config import override
@@ -89,6 +88,7 @@ def time_row(options: argparse.Namespace) -> dict:
     from facecycle.model.networks import build_networks
     from facecycle.presets import preset
     from facecycle.train.data import shows_neutral
+    from facecycle.train.launch import build_fabric
     from facecycle.train.loop import parameter_groups, train_step
     from facecycle.train.stage import STAGES as STAGE_CLASSES
     from facecycle.train.truth import Known
@@ -107,7 +107,7 @@ def time_row(options: argparse.Namespace) -> dict:
     settings = stage.settings()
     if options.batch_size:
         settings = dataclasses.replace(settings, batch_size=options.batch_size)
-    fabric = Fabric(accelerator=options.device, devices=1, precision=precision)
+    fabric = build_fabric(options.device, precision)
     adam = torch.optim.Adam(parameter_groups(stage), betas=(settings.beta1, settings.beta2), foreach=True)
     if options.compile:
         stage.compile()

@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from facecycle.config import save
 from facecycle.data.faceset import ShardWriter, finish_faceset, write_faceset
 from facecycle.errors import FaceCycleError
+from facecycle.train.launch import build_fabric
 from facecycle.train.loop import rate
 from tiny import make_faceset, records, tiny_config, tiny_stage, train_tiny
 
@@ -129,3 +131,32 @@ def test_the_learning_rate_follows_its_schedule() -> None:
     assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert 0 < rates[-1] < 1e-3
+
+
+def test_half_precision_rounds_what_layers_make_and_not_what_they_are_given() -> None:
+    seen = []
+
+    class Doubler(torch.nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            made = super().forward(input)
+            seen.extend([input.dtype, made.dtype])
+            return made
+
+    build_fabric("cpu", "bf16-mixed").setup(Doubler(2, 2))(torch.rand(3, 2))
+    assert seen == [torch.float32, torch.bfloat16]
+
+
+def test_both_stages_learn_in_half_precision_what_they_learn_in_single(faces: Path, tmp_path: Path) -> None:
+    first = {}
+    for precision in ("32-true", "bf16-mixed"):
+        config = tiny_config(faces, 2, 2)
+        config = dataclasses.replace(
+            config,
+            model=dataclasses.replace(config.model, encoder="gabor"),
+            motion_loss=dataclasses.replace(config.motion_loss, contrast=1.0),
+            identity_loss=dataclasses.replace(config.identity_loss, contrast=1.0, independence=10.0),
+            train=dataclasses.replace(config.train, precision=precision),
+        )
+        assert train_tiny(tmp_path / precision, config)
+        first[precision] = [e["loss"] for e in records(tmp_path / precision) if e["split"] == "train"]
+    assert first["bf16-mixed"] == pytest.approx(first["32-true"], rel=0.02)

@@ -76,7 +76,8 @@ def train(
             stage = METHODS[config.method][name](networks, config, perceptual).to(fabric.device)
             if config.train.channels_last:
                 stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            averaged = AveragedModel(networks, multi_avg_fn=moving_average(config.train.ema))
+            averaged = AveragedModel(networks)
+            averaged.multi_avg_fn = moving_average(config.train.ema, averaged.n_averaged)
             if not train_stage(fabric, run, stage, averaged, sources, stop):
                 return False
             networks.load_state_dict(averaged.module.state_dict())
@@ -118,15 +119,15 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
 
     rank, world, workers = fabric.global_rank, fabric.world_size, config.data.workers
     clips = sources.by_person if stage.name == "identity" else sources.training
-    loader = PairLoader(clips, settings.batch_size, workers, step, rank, world)
+    pinned = fabric.device.type == "cuda"  # from other memory a copy waits until the device has nothing left to do
+    loader = PairLoader(clips, settings.batch_size, workers, step, rank, world, pinned)
     batches, tell = iter(loader), truth_of(clips, config, stage.name)
     mark, fits = landmarks_of(clips, config, stage.name), fitted_at(config, stage.name)
     images = settings.batch_size * config.data.frames_per_clip
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
         while step < settings.steps and not stop.asked():
-            stored = next(batches).to(fabric.device, non_blocking=True)
-            values = tell(loader.plan.keys(step)).to(fabric.device) if tell else None
-            landmarks = mark(loader.plan.keys(step)).to(fabric.device) if mark else None
+            stored, keys = send(next(batches), fabric.device), loader.plan.keys(step)
+            values, landmarks = (send(look(keys), fabric.device) if look else None for look in (tell, mark))
             known = Known(values, landmarks=landmarks)
             step += 1
             loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step, known)
@@ -150,6 +151,13 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     if step < settings.steps:
         run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
     return step == settings.steps
+
+
+def send(batch: Tensor, device: torch.device) -> Tensor:
+    """To the device, without waiting for what it is busy with."""
+    if device.type == "cuda" and not batch.is_pinned():
+        batch = batch.pin_memory()
+    return batch.to(device, non_blocking=True)
 
 
 def train_step(
@@ -248,12 +256,17 @@ def rate(settings: StageConfig, step: int) -> float:
     return settings.lr[0] * 0.5 * (1 + math.cos(math.pi * share)) + 1e-8
 
 
-def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """An exponential moving average that forgets its first, untrained steps quickly."""
+def moving_average(decay: float, count: Tensor) -> Callable[[Any, Any, Any], None]:
+    """An exponential moving average that forgets its first, untrained steps quickly.
+
+    Args:
+        decay: share of the average that a step keeps, in the long run.
+        count: steps averaged so far, on the CPU: torch hands over a copy on the device, to read which is to wait for it.
+    """
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], seen: Tensor) -> None:
-        n = float(seen)
+    def update(averaged: list[Tensor], current: list[Tensor], _: Tensor) -> None:
+        n = float(count)
         share = 1 - min(decay, (1 + n) / (10 + n))
         torch._foreach_lerp_(averaged, current, share)  # pyright: ignore[reportPrivateImportUsage]
 

@@ -76,7 +76,17 @@ SMOKE = RunConfig(
 FACECYCLE = replace(
     COMPACT,
     preset="facecycle",
-    model=replace(COMPACT.model, generator_skip=True, generator_adjust=True, mirrored=True, discriminants=96, erase=28),
+    model=replace(
+        COMPACT.model,
+        generator_width=0.25,
+        generator_blocks=6,
+        generator_paint=32,
+        generator_skip=True,
+        generator_adjust=True,
+        mirrored=True,
+        discriminants=96,
+        erase=28,
+    ),
     data=replace(COMPACT.data, across_clips=True, cycle_stride=2),
     perceptual=PerceptualConfig("none"),
     augment=replace(COMPACT.augment, mirror=0.0),

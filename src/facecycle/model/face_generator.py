@@ -164,7 +164,7 @@ class Chooser(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.logits = nn.Conv2d(2 * (channels + 1), 3, 3, padding=1)
-        nn.init.normal_(self.logits.weight, 0, 0.01)
+        nn.init.normal_(self.logits.weight, 0, 0.1 * self.logits.weight[0].numel() ** -0.5)
         self.logits.bias = nn.Parameter(torch.tensor([-2.0, 0.0, -1.0]))  # painted, brought, mirrored
         with torch.no_grad():
             self.logits.weight[2, [channels, -1], 1, 1] = torch.tensor([-4.0, 4.0])

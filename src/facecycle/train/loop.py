@@ -261,7 +261,7 @@ def moving_average(decay: float, count: Tensor) -> Callable[[Any, Any, Any], Non
 
     Args:
         decay: share of the average that a step keeps, in the long run.
-        count: steps averaged so far, on the CPU: torch hands over a copy on the device, to read which is to wait for it.
+        count: steps averaged so far, on the CPU: torch hands over a copy on the device, and reading it means waiting.
     """
 
     @torch.no_grad()

@@ -43,7 +43,8 @@ def tiny_stage(steps: int, rate: float = 1e-3, batch_size: int = 4) -> StageConf
 
 def tiny_config(source: Path | str, motion: int = 6, identity: int = 6, **train: object) -> RunConfig:
     """A whole run that takes about a second."""
-    options = {"log_every": 1, "validate_every": 3, "checkpoint_every": 3, "validation_clips": 4, "ema": 0.9} | train
+    options = {"log_every": 1, "validate_every": 3, "checkpoint_every": 3, "validation_clips": 4, "ema": 0.9}
+    options |= {"precision": "32-true"} | train
     return RunConfig(
         preset="tiny",
         data=DataConfig(source=str(source), workers=0, held_out=0.3),
@@ -51,7 +52,7 @@ def tiny_config(source: Path | str, motion: int = 6, identity: int = 6, **train:
         perceptual=PerceptualConfig("none"),
         motion=tiny_stage(motion),
         identity=tiny_stage(identity),
-        train=TrainConfig(precision="32-true", **options),  # type: ignore[arg-type]
+        train=TrainConfig(**options),  # type: ignore[arg-type]
     )
 
 

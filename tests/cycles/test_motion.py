@@ -44,9 +44,8 @@ def test_networks_that_look_in_the_mirror_treat_left_and_right_alike() -> None:
     there, back = one[1].to_neutral, one[1].to_face
     assert 0.02 < there.abs().max() < 1
     assert cycle_error(there, back).max() < 0.05  # they still undo each other
-    torch.testing.assert_close(
-        one[0], plain.motion_encoder(face)
-    )  # the code is left alone: it must tell left from right
+    # The code is left alone: it must tell left from right.
+    torch.testing.assert_close(one[0], plain.motion_encoder(face))
     assert (remove_motion(plain, face.flip(-1))[2] - remove_motion(plain, face)[2].flip(-1)).abs().max() > 0.01
 
 

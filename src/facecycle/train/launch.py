@@ -119,7 +119,7 @@ def build_fabric(kind: str, precision: str, devices: list[int] | int = 1, nodes:
 
 
 class _AsItIs(MixedPrecision):
-    """Autocast without rounding what comes in: a landmark would move by a sixteenth of a pixel, a colour by a 256th."""
+    """Autocast without rounding what comes in: a landmark would move by 1/16 pixel, a colour by half a grey level."""
 
     def convert_input(self, data: Any) -> Any:
         return data

@@ -61,6 +61,16 @@ def test_translation_takes_many_drivers_and_checks_its_strengths(fc: FaceCycle) 
         fc.translate(a, b, motion=2.0, cropped=True)
 
 
+def test_a_face_that_keeps_its_pose_takes_the_expression_alone(fc: FaceCycle) -> None:
+    a, b = face_picture(0), face_picture(1, 0.5)
+    kept = fc.translate(a, [a, b], keep_pose=True, cropped=True).faces.astype(int)
+    assert np.abs(kept[0] - np.asarray(a)).mean() < 2  # its own expression: itself
+    calm = fc.translate(a, b, motion=0.0, keep_pose=True, cropped=True).faces
+    np.testing.assert_allclose(calm, fc.deexpress(a, cropped=True).faces, atol=1)
+    with pytest.raises(FaceCycleError, match="do not keep the pose"):
+        fc.translate(a, b, identity=0.5, keep_pose=True, cropped=True)
+
+
 def test_the_same_face_is_found_first(fc: FaceCycle) -> None:
     pytest.importorskip("sklearn")
     faces = [face_picture(k) for k in range(4)]

@@ -168,6 +168,7 @@ class FaceCycle:
         *,
         identity: float = 1.0,
         motion: float = 1.0,
+        keep_pose: bool = False,
         paste: bool = False,
         **options: Any,
     ) -> Faces:
@@ -178,11 +179,12 @@ class FaceCycle:
             driver: pictures or a video; a row for each.
             identity: how much of the source's identity, in [0, 1]; at 0 the mean face moves.
             motion: how much of the driver's motion, in [0, 1]; at 0 the face stays neutral and frontal.
+            keep_pose: take the driver's expression alone; at ``motion=0`` the face has none.
             paste: also give the source's picture with the new face in it.
             options: as for all methods.
         """
-        batches = self.translate_batches(source, driver, identity=identity, motion=motion, paste=paste, **options)
-        return self._collect(batches)
+        strength: dict[str, Any] = {"identity": identity, "motion": motion, "keep_pose": keep_pose}
+        return self._collect(self.translate_batches(source, driver, **strength, paste=paste, **options))
 
     def interpolate(self, a: Any, b: Any, *, steps: int = 9, cropped: bool = False) -> Faces:
         """``steps`` faces from ``a`` to ``b``, both codes changing evenly."""
@@ -212,6 +214,7 @@ class FaceCycle:
         *,
         identity: float = 1.0,
         motion: float = 1.0,
+        keep_pose: bool = False,
         paste: bool = False,
         batch_size: int = BATCH,
         **reading: Any,
@@ -220,12 +223,9 @@ class FaceCycle:
         from facecycle.apply.remake import one_crop
         from facecycle.apply.transfer import Puppet
 
-        for name, value in (("identity", identity), ("motion", motion)):
-            if not 0 <= value <= 1:
-                raise FaceCycleError(f"{name} {value}: give a strength between 0 and 1")
         networks = self.networks("translate")
         row = one_crop(self.read(source, whole=paste, cropped=reading.get("cropped", False)))
-        return Puppet(networks, row, identity, motion).follow(self.read(driver, **reading), batch_size)
+        return Puppet(networks, row, identity, motion, keep_pose).follow(self.read(driver, **reading), batch_size)
 
     def networks(self, verb: str) -> TorchNetworks:
         """All five networks.

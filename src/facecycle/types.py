@@ -22,6 +22,9 @@ Flow = Float[Tensor, "b 2 h w"]
 """A backward sampling field: what lies at ``p`` is fetched from ``p + flow(p)``; (x, y) in normalised coordinates,
 where the picture spans [-1, 1] from edge to edge (``align_corners=False``)."""
 
+Field = Float[Tensor, "b 2 s s"]
+"""What a flow decoder draws: a flow, or the velocity of one, at its own resolution."""
+
 Scalar = Float[Tensor, ""]
 """A loss."""
 Views = Float[Tensor, "b _ 3 h w"]

@@ -94,6 +94,20 @@ def test_sliders_change_the_result(tab: Any, examples: list[str]) -> None:
     )
 
 
+def test_the_pose_may_be_kept(tab: Any, examples: list[str]) -> None:
+    tab.get_by_role("tab", name="Transfer").click()
+    drop(tab, "transfer-source", examples[0])
+    drop(tab, "transfer-driver", examples[1])
+    tab.wait_for_selector("#transfer-result img", timeout=WAIT)
+    first = tab.get_attribute("#transfer-result img", "src")
+    tab.locator("#transfer-keep-pose input[type=checkbox]").check()
+    tab.wait_for_function(
+        "first => document.querySelector('#transfer-result img')?.getAttribute('src') !== first",
+        arg=first,
+        timeout=WAIT,
+    )
+
+
 def test_two_pictures_are_compared(tab: Any, examples: list[str]) -> None:
     tab.get_by_role("tab", name="Compare").click()
     drop(tab, "compare-a", examples[0])

@@ -30,9 +30,7 @@ def smooth_field(seed: int, pixels: float, size: int = DECODED) -> Tensor:
 
 def pair_of(inverse: str, drawn: Tensor) -> tuple[Tensor, Tensor]:
     """Both fields that a decoder makes of what it has drawn."""
-    decoder = FlowDecoder((8, 8, 8), 16, SIZE, inverse)
-    decoder.draw = lambda motion: drawn  # type: ignore[method-assign]
-    pair = decoder(torch.zeros(len(drawn), 16))
+    pair = FlowDecoder((8, 8, 8), 16, SIZE, inverse).pair(drawn)
     return pair.to_neutral, pair.to_face
 
 

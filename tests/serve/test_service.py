@@ -98,6 +98,10 @@ def test_pictures_equal_the_library_s(fc: FaceCycle, web: httpx.Client) -> None:
     shown = np.asarray(Image.open(io.BytesIO(moved.content)), int)
     wanted = fc.translate(a, b, identity=0.5, motion=0.7, cropped=True).faces[0].astype(int)
     assert np.abs(shown - wanted).max() <= 1
+    still = web.post("/translate?cropped=true", files={"source": data(a), "driver": data(b)}, data={"keep_pose": True})
+    shown = np.asarray(Image.open(io.BytesIO(still.content)), int)
+    wanted = fc.translate(a, b, keep_pose=True, cropped=True).faces[0].astype(int)
+    assert np.abs(shown - wanted).max() <= 1
 
 
 def test_compare_is_the_library_s(fc: FaceCycle, web: httpx.Client) -> None:
@@ -141,6 +145,9 @@ def test_strengths_out_of_range_are_refused(web: httpx.Client) -> None:
     files = {"source": data(face_picture(0)), "driver": data(face_picture(1))}
     assert web.post("/translate?cropped=true", files=files, data={"motion": 1.5}).status_code == 422
     assert web.post("/translate?cropped=true", files=files, data={"identity": "nan"}).status_code == 422
+    half = web.post("/translate?cropped=true", files=files, data={"identity": 0.5, "keep_pose": True})
+    assert half.status_code == 422
+    assert "do not keep the pose" in half.json()["detail"]
 
 
 def test_too_many_at_a_time_are_told_to_come_again(web: httpx.Client, server: uvicorn.Server) -> None:

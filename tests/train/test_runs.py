@@ -217,6 +217,9 @@ def test_the_truth_is_asked_of_generated_faces_only(faces: Path, tmp_path: Path)
     asked = dataclasses.replace(asked, augment=dataclasses.replace(config.augment, mirror=0.0))
     with pytest.raises(FaceCycleError, match="facecycle synth wrote"):
         train_tiny(tmp_path / "drawn", asked)
+    told = dataclasses.replace(config, model=dataclasses.replace(config.model, expression=True))
+    with pytest.raises(FaceCycleError, match=r"model\.expression = true needs a face set that facecycle synth wrote"):
+        train_tiny(tmp_path / "told", told)
 
 
 def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path: Path) -> None:
@@ -225,7 +228,7 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     config = tiny_config(f"{tmp_path / 'synthetic'},{faces}", motion=3, identity=3)
     config = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, generator_skip=True, discriminants=4, erase=3),
+        model=dataclasses.replace(config.model, generator_skip=True, expression=True, discriminants=4, erase=3),
         data=dataclasses.replace(config.data, across_clips=True),
         augment=dataclasses.replace(config.augment, mirror=0.0),
         motion_loss=dataclasses.replace(config.motion_loss, truth=1.0, true_neutral=1.0, landmarks=1.0),
@@ -244,6 +247,9 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     assert read_weights(run).licence == "CC0-1.0; CC0"
     erased = load_networks(run)[0].identity_encoder.get_submodule("code.eraser").kept
     assert int(torch.linalg.matrix_rank(erased, atol=1e-3)) == MODEL.code_dim - 3
+    found = load_networks(run)[0].expression
+    assert found is not None
+    assert found.fitted
     more = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, generator_adjust=True, mirrored=True),
@@ -257,6 +263,18 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     changed = {name.split(".")[0] for name, value in before.items() if not torch.equal(after[name], value)}
     assert changed == {"face_generator", "identity_transfer"}
     assert {name for name in after if name not in before} == {name for name in after if ".adjust." in name}
+
+
+def test_a_run_that_is_stopped_leaves_weights_that_know_expression_too(tmp_path: Path) -> None:
+    synth(tmp_path / "synthetic", people=4, clips=1, frames=3, size=32)
+    config = tiny_config(tmp_path / "synthetic", motion=100_000)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, expression=True))
+    run = tmp_path / "run"
+    assert train_tiny(run, config, minutes=0.01) is False
+    networks, about = load_networks(run)
+    assert about.trained["step"] < 100_000
+    assert networks.expression is not None
+    assert networks.expression.fitted
 
 
 def test_once_its_end_is_fitted_the_identity_encoder_rests_also_where_a_run_goes_on(

@@ -14,6 +14,7 @@ from facecycle.apply.paste import paste
 from facecycle.apply.remake import Faces, remake_batches
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.draw import to_uint8
+from facecycle.errors import FaceCycleError
 from facecycle.types import Face
 
 
@@ -24,21 +25,34 @@ class Puppet:
         networks: all five.
         source: its crop; its whole picture too, if the result shall be pasted into it.
         identity, motion: strengths in [0, 1]; see `facecycle.apply.transform.translate`.
+        keep_pose: take the drivers' expression alone; see `facecycle.apply.transform.express`.
+
+    Raises:
+        FaceCycleError: see `check_strengths`.
     """
 
     @torch.inference_mode()
     def __init__(
-        self, networks: TorchNetworks, source: PictureFace, identity: float = 1.0, motion: float = 1.0
+        self,
+        networks: TorchNetworks,
+        source: PictureFace,
+        identity: float = 1.0,
+        motion: float = 1.0,
+        keep_pose: bool = False,
     ) -> None:
+        check_strengths(identity, motion, keep_pose)
         assert source.crop is not None
-        self.networks, self.source, self.motion = networks, source, motion
-        self._neutral = transform.person(networks.networks, networks.tensor(source.crop[None]), identity)
+        self.networks, self.source, self.motion, self.keep_pose = networks, source, motion, keep_pose
+        face = networks.tensor(source.crop[None])
+        self._kept = face if keep_pose else transform.person(networks.networks, face, identity)
 
     def move(self, driver: Face) -> Face:
         """The source in the motion of each driver."""
         parts = self.networks.networks
+        if self.keep_pose:
+            return transform.express(parts, self._kept, driver, self.motion)
         flow = self.motion * transform.flows(parts, driver).to_face
-        return parts.face_generator(self._neutral.expand(len(driver), -1, -1, -1), flow)
+        return parts.face_generator(self._kept.expand(len(driver), -1, -1, -1), flow)
 
     @torch.inference_mode()
     def picture(self, driver: PictureFace) -> UInt8[np.ndarray, "h w 3"]:
@@ -62,6 +76,21 @@ class Puppet:
             yield Faces(
                 batch.names, batch.status, batch.faces, batch.boxes, batch.times, [square] * len(batch), pictures
             )
+
+
+def check_strengths(identity: float, motion: float, keep_pose: bool) -> None:
+    """Can a face be moved like that?
+
+    Raises:
+        FaceCycleError: a strength out of [0, 1], or less than the whole identity where the pose is kept.
+    """
+    for name, value in (("identity", identity), ("motion", motion)):
+        if not 0 <= value <= 1:
+            raise FaceCycleError(f"{name} {value}: give a strength between 0 and 1")
+    if keep_pose and identity != 1:
+        raise FaceCycleError(
+            f"identity {identity:g}: only a frontal face can lose a part of it; give 1, or do not keep the pose"
+        )
 
 
 @torch.inference_mode()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.cycles.identity import remove_identity, restore_identity
-from facecycle.cycles.motion import read_motion, remove_motion
-from facecycle.model.flow import FlowPair
+from facecycle.cycles.motion import motion_codes, read_motion, remove_motion
+from facecycle.model.flow import DECODED, FlowPair
 from facecycle.model.networks import Networks
-from facecycle.model.warp import pixel_grid
-from facecycle.types import Face, Flow
+from facecycle.model.warp import compose, pixel_grid, resize, warp
+from facecycle.types import Face, Field, Flow
 
 
 def frontalize(networks: Networks, face: Face) -> Face:
@@ -20,12 +21,9 @@ def frontalize(networks: Networks, face: Face) -> Face:
 
 
 def deexpress(networks: Networks, face: Face) -> Face:
-    """Without expression, in the pose it has: of the way back, only what a rigid head could do is gone.
-
-    G(N, rigid part of B); see `rigid_part`.
-    """
-    _, flow, neutral = remove_motion(networks, face)
-    return networks.face_generator(neutral, rigid_part(flow.to_face))
+    """Without expression, in the pose it has: to the neutral face, and back as if it had no expression."""
+    field, expression = motion_parts(networks, face)
+    return _nudge(networks, face, field, field - expression)
 
 
 def mean_face(networks: Networks, face: Face) -> Face:
@@ -46,14 +44,17 @@ def translate(networks: Networks, source: Face, driver: Face, identity: float = 
     return networks.face_generator(person(networks, source, identity), motion * flow)
 
 
-def express(networks: Networks, source: Face, driver: Face) -> Face:
-    """The source in its own pose with the driver's expression.
+def express(networks: Networks, source: Float[Tensor, "#b 3 h w"], driver: Face, motion: float = 1.0) -> Face:
+    """The source in its own pose with the driver's expression: to the neutral face, and back with the other's.
 
-    G(N, rigid part of its own B + what is not rigid of the driver's B); see `rigid_part`.
+    Args:
+        networks: all five.
+        source, driver: as many of one as of the other, or one source.
+        motion: how much of the driver's expression, in [0, 1]; at 0 the face has none.
     """
-    _, own, neutral = remove_motion(networks, source)
-    other = flows(networks, driver).to_face
-    return networks.face_generator(neutral, rigid_part(own.to_face) + other - rigid_part(other))
+    field, own = motion_parts(networks, source)
+    _, other = motion_parts(networks, driver)
+    return _nudge(networks, source, field, field - own + motion * other)
 
 
 def person(networks: Networks, source: Face, identity: float = 1.0) -> Face:
@@ -92,6 +93,37 @@ def interpolate(networks: Networks, a: Face, b: Face, steps: int = 9) -> Float[T
 def flows(networks: Networks, face: Face) -> FlowPair:
     """F and B."""
     return read_motion(networks, face)[1]
+
+
+def motion_parts(networks: Networks, face: Face) -> tuple[Field, Field]:
+    """The field that the flow decoder draws of a face, and the part of it that is expression; the rest is pose.
+
+    Networks that never found out which part that is take for it what no rigid head could do, see `rigid_part`.
+    """
+    codes = motion_codes(networks, face)
+    field = networks.flow_decoder.draw(*codes)
+    if networks.expression is None or not networks.expression.fitted:
+        return field, field - rigid_part(field)
+    return field, networks.expression(*codes)
+
+
+# Of half a crop: so little moved, a pixel is kept as it is; so much, it is drawn by the generator.
+NEAR, FAR = 1 / 64, 3 / 64
+
+
+def _nudge(networks: Networks, face: Float[Tensor, "#b 3 h w"], own: Float[Tensor, "#b 2 s s"], wanted: Field) -> Face:
+    """The face moved by what lies between two drawn fields, its own and another that is much like it.
+
+    Both flows are followed at once, so that every pixel is fetched but once and hardly moves. Where it moves least it
+    is kept: the generator would only blur it.
+    """
+    decoder = networks.flow_decoder
+    face, own = (x.expand(len(wanted), -1, -1, -1) for x in (face, own))
+    flow = compose(decoder.pair(own).to_neutral, decoder.pair(wanted).to_face)
+    drawn = networks.face_generator(face, flow)
+    far = F.adaptive_avg_pool2d(flow, DECODED).norm(dim=1, keepdim=True)
+    far = resize(F.max_pool2d(far, 3, 1, 1), *face.shape[-2:])
+    return torch.lerp(warp(face, flow, "bicubic").clamp(0, 1), drawn, ((far - NEAR) / (FAR - NEAR)).clamp(0, 1))
 
 
 # A head as an ellipsoid in the crop's normalised coordinates: half-axes across, along and into the picture.

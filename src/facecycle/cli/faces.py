@@ -28,6 +28,7 @@ Out = Annotated[Path, typer.Option(help="A folder; or for a single input a .png,
 Paste = Annotated[bool, typer.Option("--paste", help="Write whole pictures or frames with the new face in them.")]
 Size = Annotated[int, typer.Option(min=16, max=2048, help="Pixels of a face that is not pasted.")]
 Identity = Annotated[float, typer.Option(help="How much of the source's identity, 0 to 1.")]
+KeepPose = Annotated[bool, typer.Option("--keep-pose", help="Take the expression alone; the source keeps its pose.")]
 Motion = Annotated[float, typer.Option(help="How much of the driver's motion, 0 to 1.")]
 
 
@@ -79,6 +80,7 @@ def translate(
     out: Out = Path("translated"),
     identity: Identity = 1.0,
     motion: Motion = 1.0,
+    keep_pose: KeepPose = False,
     paste: Paste = False,
     size: Size = 256,
     cropped: Cropped = False,
@@ -90,7 +92,7 @@ def translate(
 ) -> None:
     """Give one person's face the expression and pose of others."""
     fc = open_weights(weights, device, download, detector_weights)
-    strength = {"identity": identity, "motion": motion, "paste": paste}
+    strength = {"identity": identity, "motion": motion, "keep_pose": keep_pose, "paste": paste}
     reading: dict[str, Any] = {**strength, "cropped": cropped, "face": face, "batch_size": batch_size}
     _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, size, face)
 
@@ -103,6 +105,7 @@ def animate(
     out: Annotated[Path, typer.Option(help="The clip: .mp4, .mov, .mkv or .webm.")] = Path("animated.mp4"),
     identity: Identity = 1.0,
     motion: Motion = 1.0,
+    keep_pose: KeepPose = False,
     paste: Paste = False,
     size: Size = 256,
     device: Device = "auto",
@@ -114,7 +117,8 @@ def animate(
     fc = open_weights(weights, device, download, detector_weights)
     if not all(item.moving for item in fc.read(driver).items):
         raise FaceCycleError(f"{driver}: no video; to take the expression of a picture use `facecycle translate`")
-    reading: dict[str, Any] = {"identity": identity, "motion": motion, "paste": paste, "batch_size": batch_size}
+    strength = {"identity": identity, "motion": motion, "keep_pose": keep_pose, "paste": paste}
+    reading: dict[str, Any] = {**strength, "batch_size": batch_size}
     _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, size, "largest")
 
 

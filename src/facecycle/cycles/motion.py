@@ -50,16 +50,21 @@ class MotionCycle:
     """The average of F over the batch"""
 
 
+def motion_codes(networks: Networks, face: Face) -> tuple[Code, Code | None]:
+    """The motion code and, for networks that look in the mirror (`ModelConfig.mirrored`), that of the mirrored face."""
+    if not networks.mirrored:
+        return networks.motion_encoder(face), None
+    motion, mirrored = networks.motion_encoder(with_mirrored(face)).unflatten(0, (2, -1))
+    return motion, mirrored
+
+
 def read_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair]:
     """The motion code and its flow fields.
 
-    Networks that look in the mirror (`ModelConfig.mirrored`) draw the fields of a face and of its mirror image, and
-    take their average: what differs between the two, mirrored back, is error.
+    Networks that look in the mirror draw the fields of a face and of its mirror image, and take their average: what
+    differs between the two, mirrored back, is error.
     """
-    if not networks.mirrored:
-        motion = networks.motion_encoder(face)
-        return motion, networks.flow_decoder(motion)
-    motion, mirrored = networks.motion_encoder(with_mirrored(face)).unflatten(0, (2, -1))
+    motion, mirrored = motion_codes(networks, face)
     return motion, networks.flow_decoder(motion, mirrored)
 
 

@@ -69,14 +69,15 @@ def _transfer_tab(fc: FaceCycle, examples: list[str]) -> None:
         result = gr.Image(label="Result", elem_id="transfer-result", interactive=False, format="png", buttons=BUTTONS)
     identity = gr.Slider(0, 1, 1, step=0.05, label="How much of the person", elem_id="transfer-identity")
     motion = gr.Slider(0, 1, 1, step=0.05, label="How much of the motion", elem_id="transfer-motion")
+    keep_pose = gr.Checkbox(False, label="Keep the pose, take the expression alone", elem_id="transfer-keep-pose")
     pairs = [list(pair) for pair in pairwise(examples)]
     gr.Examples(pairs, [source, driver], label="Synthetic people")
 
-    def run(a: str | None, b: str | None, who: float, how: float) -> Any:
-        return verbs.transfer(fc, a, b, who, how) if a and b else None
+    def run(a: str | None, b: str | None, who: float, how: float, still: bool) -> Any:
+        return verbs.transfer(fc, a, b, who, how, still) if a and b else None
 
-    asked: list[Any] = [source, driver, identity, motion]
-    for part in (source, driver):
+    asked: list[Any] = [source, driver, identity, motion, keep_pose]
+    for part in (source, driver, keep_pose):
         part.change(_told(run), asked, result, api_visibility="private")
     for slider in (identity, motion):
         slider.release(_told(run), asked, result, api_visibility="private")

@@ -59,10 +59,12 @@ def undo(fc: FaceCycle, path: str | None) -> list[Titled]:
     return [(enlarge(picture), name) for name, picture in pictures.items()]
 
 
-def transfer(fc: FaceCycle, source: str | None, driver: str | None, identity: float, motion: float) -> Image.Image:
-    """The source's face with the driver's expression and pose."""
+def transfer(
+    fc: FaceCycle, source: str | None, driver: str | None, identity: float, motion: float, keep_pose: bool
+) -> Image.Image:
+    """The source's face with the driver's expression and, unless its own is kept, pose."""
     one, other = check_picture(source, "source"), check_picture(driver, "driver")
-    return enlarge(fc.translate(one, other, identity=identity, motion=motion).faces[0])
+    return enlarge(fc.translate(one, other, identity=identity, motion=motion, keep_pose=keep_pose).faces[0])
 
 
 def compare(fc: FaceCycle, a: str | None, b: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from facecycle.model.layers import SLOPE, ChannelAttention, ResidualBlock, conv, initialise
 from facecycle.model.warp import integrate, invert, reflect, resize, warp
-from facecycle.types import Code, Flow
+from facecycle.types import Code, Field, Flow
 
 DECODED = 16  # side of the field that the decoder draws; expression and pose are smooth
 
@@ -59,24 +60,33 @@ class FlowDecoder(nn.Module):
         initialise(self)
         nn.init.normal_(self.field.weight, 0, 0.002)  # begin near the identity: no motion, every face its own neutral
 
-    def draw(self, motion: Code) -> Flow:
-        """The decoder's own field, 16 x 16, within (-1, 1): half a picture at most."""
-        x = resize(self.four(motion[:, :, None, None]), 8, 8)
-        x = resize(self.eight(x), DECODED, DECODED)
-        return self.field(self.sixteen(x)).tanh()
-
     def forward(self, motion: Code, mirrored: Code | None = None) -> FlowPair:
         """The fields of a face, from its code and, if given, that of the mirrored face, whose fields are the same."""
-        if mirrored is None:
-            drawn = self.draw(motion).float()
-        else:
-            own, other = self.draw(torch.stack([motion, mirrored]).flatten(0, 1)).float().unflatten(0, (2, -1))
-            drawn = (own + reflect(other)) / 2
-        if self.inverse == "velocity":
-            velocity = resize(drawn, self.image_size, self.image_size)
-            both = integrate(torch.stack([velocity, -velocity]).flatten(0, 1)).unflatten(0, (2, -1))
-            return FlowPair(both[0], both[1])
+        return self.pair(self.draw(motion, mirrored))
+
+    def draw(self, motion: Code, mirrored: Code | None = None) -> Field:
+        """The decoder's own field, 16 x 16, within (-1, 1): half a picture at most."""
+        return both_ways(self._draw, motion, mirrored)
+
+    def _draw(self, motion: Code) -> Field:
+        x = resize(self.four(motion[:, :, None, None]), 8, 8)
+        x = resize(self.eight(x), DECODED, DECODED)
+        return self.field(self.sixteen(x)).tanh().float()
+
+    def pair(self, drawn: Field) -> FlowPair:
+        """The two fields that a drawn one stands for."""
+        if self.inverse == "published":
+            return FlowPair(drawn, -warp(drawn, drawn))
+        field = resize(drawn, self.image_size, self.image_size)
         if self.inverse == "fixed-point":
-            drawn = resize(drawn, self.image_size, self.image_size)
-            return FlowPair(drawn, invert(drawn))
-        return FlowPair(drawn, -warp(drawn, drawn))
+            return FlowPair(field, invert(field))
+        both = integrate(torch.stack([field, -field]).flatten(0, 1)).unflatten(0, (2, -1))
+        return FlowPair(both[0], both[1])
+
+
+def both_ways(draw: Callable[[Code], Field], motion: Code, mirrored: Code | None) -> Field:
+    """What is drawn from the code of a face and, if given, from that of its mirror image: the average, turned back."""
+    if mirrored is None:
+        return draw(motion)
+    own, other = draw(torch.stack([motion, mirrored]).flatten(0, 1)).unflatten(0, (2, -1))
+    return (own + reflect(other)) / 2

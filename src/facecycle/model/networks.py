@@ -7,6 +7,7 @@ from torch import nn
 from facecycle.config import ModelConfig
 from facecycle.model.encoder import Encoder
 from facecycle.model.eraser import Eraser
+from facecycle.model.expression import ExpressionField
 from facecycle.model.face_generator import FaceGenerator
 from facecycle.model.flow import FlowDecoder
 from facecycle.model.gabor_encoder import GaborEncoder
@@ -25,6 +26,7 @@ class Networks(nn.Module):
         identity_encoder: nn.Module,
         identity_transfer: IdentityTransfer,
         mirrored: bool = False,
+        expression: ExpressionField | None = None,
     ) -> None:
         super().__init__()
         self.mirrored = mirrored
@@ -34,6 +36,8 @@ class Networks(nn.Module):
         self.face_generator = face_generator
         self.identity_encoder = identity_encoder
         self.identity_transfer = identity_transfer
+        self.expression = expression
+        """Which part of the flow is expression, where that was asked to be found out."""
         self.head: nn.Module | None = None
         """What a rival method trains beside its encoder; no part of the weights."""
 
@@ -64,6 +68,7 @@ def build_networks(config: ModelConfig) -> Networks:
         identity_encoder=build_identity_encoder(config),
         identity_transfer=IdentityTransfer(generator, config.transfer_blocks, config.generator_paint, config.code_dim),
         mirrored=config.mirrored,
+        expression=ExpressionField(config.code_dim) if config.expression else None,
     )
 
 

@@ -133,6 +133,7 @@ def load_state(networks: Networks, path: str | Path, parts: Collection[str] = ()
     expected = {name: x for name, x in networks.state_dict().items() if not name.startswith("head.")}
     model = read_weights(path).model  # what it was built without begins by doing nothing, or hardly anything
     lacks = (".eraser.",) * (not model.erase) + (".adjust.",) * (not model.generator_adjust)
+    lacks += ("expression.",) * (not model.expression)
     expected = {name: x for name, x in expected.items() if not any(part in name for part in lacks)}
     known = list(dict.fromkeys(name.partition(".")[0] for name in expected))
     if strangers := set(parts) - set(known):

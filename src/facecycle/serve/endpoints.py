@@ -31,6 +31,7 @@ Asked = Annotated[Service, Depends(service_of)]
 Picture = Annotated[UploadFile, File(description="JPEG, PNG, WebP, BMP, TIFF or GIF")]
 Cropped = Annotated[bool, Query(description="the picture is a face crop already")]
 Paste = Annotated[bool, Query(description="answer with the whole picture, the face pasted in")]
+KeepPose = Annotated[bool, Form(description="take the driver's expression alone; the source keeps its pose")]
 Strength = Annotated[float, Form(ge=0, le=1)]
 
 
@@ -73,6 +74,7 @@ async def translate(
     driver: Picture,
     identity: Strength = 1.0,
     motion: Strength = 1.0,
+    keep_pose: KeepPose = False,
     cropped: Cropped = False,
     paste: Paste = False,
 ) -> Response:
@@ -81,7 +83,7 @@ async def translate(
     async def work() -> Response:
         one = await service.face(source, "source", cropped, paste)
         other = await service.face(driver, "driver", cropped)
-        return png(await service.translated(one, other, identity, motion))
+        return png(await service.translated(one, other, identity, motion, keep_pose))
 
     return await service.answer(work)
 

@@ -12,6 +12,7 @@ import numpy as np
 from facecycle.api import FaceCycle
 from facecycle.apply.embed import Codes, encode_rows
 from facecycle.apply.faces import PictureFace
+from facecycle.errors import FaceCycleError
 from facecycle.serve.batcher import Batcher
 from facecycle.serve.faces import BadRequest, FaceFinder
 from facecycle.serve.limits import Limits
@@ -74,13 +75,24 @@ class Service:
 
         return await asyncio.wrap_future(self.batcher.submit("frontalize", remake, row))
 
-    async def translated(self, source: PictureFace, driver: PictureFace, identity: float, motion: float) -> np.ndarray:
-        """The source's face with the driver's expression and pose; its picture with that face, if it was kept."""
-        from facecycle.apply.transfer import Puppet
+    async def translated(
+        self, source: PictureFace, driver: PictureFace, identity: float, motion: float, keep_pose: bool
+    ) -> np.ndarray:
+        """The source's face with the driver's expression and pose; its picture with that face, if it was kept.
 
+        Raises:
+            BadRequest: 422, strengths that do not go together.
+        """
+        from facecycle.apply.transfer import Puppet, check_strengths
+
+        try:  # here, where it is one request's fault alone
+            check_strengths(identity, motion, keep_pose)
+        except FaceCycleError as error:
+            raise BadRequest(422, str(error)) from None
         networks = self.fc.networks("translate")
 
-        def move(pairs: Sequence[tuple[PictureFace, PictureFace, float, float]]) -> list[np.ndarray]:
-            return [Puppet(networks, one, who, how).picture(other) for one, other, who, how in pairs]
+        def move(asked: Sequence[tuple[PictureFace, PictureFace, float, float, bool]]) -> list[np.ndarray]:
+            return [Puppet(networks, one, who, how, still).picture(other) for one, other, who, how, still in asked]
 
-        return await asyncio.wrap_future(self.batcher.submit("translate", move, (source, driver, identity, motion)))
+        wanted = (source, driver, identity, motion, keep_pose)
+        return await asyncio.wrap_future(self.batcher.submit("translate", move, wanted))

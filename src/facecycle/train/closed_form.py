@@ -1,24 +1,81 @@
-"""What of the identity encoder is solved for instead of learnt: its last layer, and the eraser after it."""
+"""What is solved for instead of learnt: which part of the flow is expression, and the end of the identity encoder."""
 
 from __future__ import annotations
 
 import copy
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from facecycle.config import RunConfig
 from facecycle.data.mixed import MixedClips
-from facecycle.data.pairs import ClipDataset
+from facecycle.data.pairs import ClipDataset, FacePairs
+from facecycle.data.truth import VALUES
+from facecycle.errors import FaceCycleError
 from facecycle.model.discriminant import Scatter, fit_discriminant
 from facecycle.model.eraser import Eraser
+from facecycle.model.expression import ExpressionField
 from facecycle.model.networks import Networks
 from facecycle.train.augment import centre
 
 AT = (0.35, 0.7)  # shares of the stage
 ITEMS = 8000  # half a gigabyte of features
+FRAMES = 4000  # for the 52 face units; three times as many changed nothing
+
+
+def fits_expression(clips: ClipDataset, config: RunConfig, stage: str) -> bool:
+    """Is the expression's part of the flow to be found at the end of this stage?
+
+    Raises:
+        FaceCycleError: it is, and none of the data says what the expressions are.
+    """
+    if stage != "motion" or not config.model.expression:
+        return False
+    if not _with_truth(clips):
+        raise FaceCycleError(
+            f"{config.data.source}: model.expression = true needs a face set that facecycle synth wrote; "
+            "name one, or set model.expression=false"
+        )
+    return True
+
+
+@torch.no_grad()
+def fit_expression(
+    networks: Networks, averaged: Networks, clips: ClipDataset, config: RunConfig, device: torch.device
+) -> None:
+    """Find out which part of the averaged networks' flow is expression, on frames of the training set.
+
+    On the CPU, as `fit_end`; both networks are given what is found.
+    """
+    sets = _with_truth(clips)
+    everything = sum(len(part) for part in sets)
+    codes, fields, truths = [], [], []
+    for part in sets:
+        items = max(1, FRAMES * len(part) // everything // part.frames_per_item)
+        chosen = torch.linspace(0, len(part) - 1, min(items, len(part))).long().unique().tolist()
+        for start in range(0, len(chosen), 64):
+            keys = [(0, item) for item in chosen[start : start + 64]]
+            rows = np.stack([part.rows(key) for key in keys])
+            stored = torch.from_numpy(part.__getitems__(keys))[:, : rows.shape[1]]  # not the neutral face
+            faces = centre(stored.to(device), config.model.image_size).flatten(0, 1)
+            motion = averaged.motion_encoder(faces)
+            codes.append(motion.cpu())
+            fields.append(averaged.flow_decoder.draw(motion).cpu())
+            truths.append([torch.from_numpy(part.faces.columns[name][rows.ravel()]) for name in VALUES])
+    units, pose = (torch.cat(column) for column in zip(*truths, strict=True))
+    found = ExpressionField(config.model.code_dim)
+    found.fit(torch.cat(codes), torch.cat(fields), units, pose)
+    for both in (networks, averaged):
+        assert both.expression is not None
+        both.expression.load_state_dict(found.state_dict())
+
+
+def _with_truth(clips: ClipDataset) -> list[FacePairs]:
+    sets = clips.sets if isinstance(clips, MixedClips) else [clips]
+    return [part for part in sets if isinstance(part, FacePairs) and part.has_truth]
 
 
 def fitted_at(config: RunConfig, stage: str) -> list[int]:

@@ -150,8 +150,9 @@ def _configure(
         raise FaceCycleError(f"--config {config} --preset {preset}: each is a whole configuration; give one of them")
     settings = configuration.load(config) if config else preset_named(preset or "compact")
     settings = override(settings, assignments)
-    if settings.method != "facecycle":  # a rival has no identity stage to fit anything in
-        settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, discriminants=0, erase=0))
+    if settings.method != "facecycle":  # a rival has no stage at whose end these are fitted
+        plain = dataclasses.replace(settings.model, discriminants=0, erase=0, expression=False)
+        settings = dataclasses.replace(settings, model=plain)
     if data:
         settings = _with_source(settings, data)
     if not settings.data.source:

@@ -36,6 +36,7 @@ class ModelConfig(Section):
     generator_skip: bool = False  # keep or mirror pixels that the flow brings; not in the paper
     generator_adjust: bool = False  # correct the flow of those pixels by what the moved face shows; likewise
     mirrored: bool = False  # identity, flow and neutral face are made of a face and its mirror image; likewise
+    equivariant: bool = False  # the motion code is made of a face and its mirror image too; likewise
     expression: bool = False  # after the motion stage, find out which part of the flow is expression; likewise
     discriminants: int = number(0, 0, 256)  # directions that the identity code keeps, 0: all; likewise
     erase: int = number(0, 0, 256)  # directions in which the identity code is kept from telling of motion; likewise

@@ -84,6 +84,7 @@ FACECYCLE = replace(
         generator_skip=True,
         generator_adjust=True,
         mirrored=True,
+        equivariant=True,
         expression=True,
         discriminants=96,
         erase=28,

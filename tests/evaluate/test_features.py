@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,8 +102,11 @@ def test_detected_squares_are_kept_for_every_size(photos: Path, tmp_path: Path) 
     assert len(list((tmp_path / "kept").glob("squares-*.npy"))) == 1
 
 
-def test_any_named_layer_can_be_read_and_the_code_is_the_usual_one() -> None:
-    source, shown = CodeSource(tiny_networks(), SIZE, "tiny"), torch.rand(2, 3, SIZE, SIZE)
+@pytest.mark.parametrize("mirror", [False, True])
+def test_any_named_layer_can_be_read_and_the_code_is_the_usual_one(mirror: bool) -> None:
+    """Also of encoders that see each face twice, a batch of twice the size."""
+    model = dataclasses.replace(MODEL, mirrored=mirror, equivariant=mirror)
+    source, shown = CodeSource(tiny_networks(0, model), SIZE, "tiny"), torch.rand(2, 3, SIZE, SIZE)
     assert choose_layer(source, None, "identity") == "identity"
     assert choose_layer(Corner(), None, "identity") == "features"
     for layer in ("motion.level4", "identity.code.1", "motion.stem"):

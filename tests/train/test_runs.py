@@ -228,7 +228,9 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     config = tiny_config(f"{tmp_path / 'synthetic'},{faces}", motion=3, identity=3)
     config = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, generator_skip=True, expression=True, discriminants=4, erase=3),
+        model=dataclasses.replace(
+            config.model, generator_skip=True, equivariant=True, expression=True, discriminants=4, erase=3
+        ),
         data=dataclasses.replace(config.data, across_clips=True),
         augment=dataclasses.replace(config.augment, mirror=0.0),
         motion_loss=dataclasses.replace(config.motion_loss, truth=1.0, true_neutral=1.0, landmarks=1.0),
@@ -247,9 +249,11 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     assert read_weights(run).licence == "CC0-1.0; CC0"
     erased = load_networks(run)[0].identity_encoder.get_submodule("code.eraser").kept
     assert int(torch.linalg.matrix_rank(erased, atol=1e-3)) == MODEL.code_dim - 3
-    found = load_networks(run)[0].expression
-    assert found is not None
-    assert found.fitted
+    networks = load_networks(run)[0]
+    assert networks.expression is not None
+    assert networks.expression.fitted
+    assert networks.motion_encoder.mirror is not None
+    assert networks.motion_encoder.mirror.share == 0.5
     more = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, generator_adjust=True, mirrored=True),

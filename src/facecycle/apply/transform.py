@@ -100,7 +100,7 @@ def motion_parts(networks: Networks, face: Face) -> tuple[Field, Field]:
 
     Networks that never found out which part that is take for it what no rigid head could do, see `rigid_part`.
     """
-    codes = motion_codes(networks, face)
+    _, codes = motion_codes(networks, face)
     field = networks.flow_decoder.draw(*codes)
     if networks.expression is None or not networks.expression.fitted:
         return field, field - rigid_part(field)

@@ -50,12 +50,15 @@ class MotionCycle:
     """The average of F over the batch"""
 
 
-def motion_codes(networks: Networks, face: Face) -> tuple[Code, Code | None]:
-    """The motion code and, for networks that look in the mirror (`ModelConfig.mirrored`), that of the mirrored face."""
+def motion_codes(networks: Networks, face: Face) -> tuple[Code, tuple[Code, Code | None]]:
+    """The motion code, and what fields are drawn from: the same or, for networks that look in the mirror
+    (`ModelConfig.mirrored`), the codes of the face and of the mirrored face, each by itself."""
+    encoder = networks.motion_encoder
     if not networks.mirrored:
-        return networks.motion_encoder(face), None
-    motion, mirrored = networks.motion_encoder(with_mirrored(face)).unflatten(0, (2, -1))
-    return motion, mirrored
+        motion = encoder(face)
+        return motion, (motion, None)
+    own, other = encoder.both(face)
+    return own if encoder.mirror is None else encoder.mirror(own, other), (own, other)
 
 
 def read_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair]:
@@ -64,8 +67,8 @@ def read_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair]:
     Networks that look in the mirror draw the fields of a face and of its mirror image, and take their average: what
     differs between the two, mirrored back, is error.
     """
-    motion, mirrored = motion_codes(networks, face)
-    return motion, networks.flow_decoder(motion, mirrored)
+    motion, codes = motion_codes(networks, face)
+    return motion, networks.flow_decoder(*codes)
 
 
 def remove_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair, Face]:

@@ -96,7 +96,7 @@ def _read_layer(encoder: nn.Module, path: str, faces: Tensor) -> Tensor:
         encoder(faces)
     finally:
         hook.remove()
-    return found[0]
+    return found[0][: len(faces)]  # what comes after them is their mirror images
 
 
 def flatten(x: Tensor) -> Float[np.ndarray, "b d"]:

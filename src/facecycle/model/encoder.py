@@ -9,10 +9,43 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from facecycle.model.layers import SLOPE, ChannelAttention, ResidualBlock, conv, initialise
+from facecycle.model.mirror import CodeMirror
 from facecycle.types import Code, Face
 
 
-class Encoder(nn.Module):
+class FaceEncoder(nn.Module):
+    """Face -> code: what every kind of encoder does with a face and its mirror image.
+
+    Args:
+        mirrored: see `see_both`.
+    """
+
+    code: nn.Sequential
+
+    def __init__(self, mirrored: bool = False) -> None:
+        super().__init__()
+        self.mirrored = mirrored
+        self.mirror: CodeMirror | None = None
+        """Makes one code of two, except in training, where each face is seen once."""
+
+    def forward(self, face: Face) -> Code:
+        if self.mirrored:
+            return self.code(see_both(self.features, face))
+        if self.mirror is None or self.training:
+            return self.code(self.features(face))
+        return self.mirror(*self.both(face))
+
+    def both(self, face: Face) -> tuple[Code, Code]:
+        """The codes of a face and of its mirror image, each by itself."""
+        own, other = self.code(self.features(with_mirrored(face))).unflatten(0, (2, -1))
+        return own, other
+
+    def features(self, face: Face) -> Float[Tensor, "b c k k"]:
+        """What the code is made from."""
+        raise NotImplementedError
+
+
+class Encoder(FaceEncoder):
     """Face -> code in (-1, 1) (paper, section 3.1 and table of its supplement; 4.24 M parameters at full width).
 
     A 7x7 stem at half resolution, then halves three times more, with channel attention twice and two residual blocks
@@ -30,9 +63,8 @@ class Encoder(nn.Module):
     def __init__(
         self, widths: tuple[int, int, int], image_size: int, code_dim: int, norm: bool = False, mirrored: bool = False
     ) -> None:
-        super().__init__()
+        super().__init__(mirrored)
         small, middle, large = widths
-        self.mirrored = mirrored
         self.stem = nn.Sequential(conv(3, small, stride=2, kernel=7), conv(small, small))
         self.level1 = nn.Sequential(conv(small, small), ChannelAttention(small), conv(small, small))
         self.level2 = nn.Sequential(
@@ -55,11 +87,7 @@ class Encoder(nn.Module):
         initialise(self)
         nn.init.normal_(last.weight, 0, 0.02)  # well inside the tanh
 
-    def forward(self, face: Face) -> Code:
-        return self.code(see_both(self.features, face) if self.mirrored else self.features(face))
-
     def features(self, face: Face) -> Float[Tensor, "b c k k"]:
-        """What the code is made from."""
         x = self.level1(self.stem((face - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces
         return self.level5(self.level4(self.level3(self.level2(x))))
 

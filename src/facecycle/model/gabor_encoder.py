@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from facecycle.model.encoder import see_both
-from facecycle.types import Code, Face
+from facecycle.model.encoder import FaceEncoder
+from facecycle.types import Face
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 WAVELENGTHS = (4.0, 8.0)  # pixels
@@ -18,7 +18,7 @@ ORIENTATIONS = 8
 GROUP = 16  # channels that are normalised together
 
 
-class GaborEncoder(nn.Module):
+class GaborEncoder(FaceEncoder):
     """Face -> code in (-1, 1): fixed Gabor energy, three levels of residual blocks, one linear layer.
 
     The local energy of oriented edges is what classical descriptors of faces are made of (Daugman 1985; Wiskott et
@@ -33,9 +33,8 @@ class GaborEncoder(nn.Module):
     """
 
     def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int, mirrored: bool = False) -> None:
-        super().__init__()
+        super().__init__(mirrored)
         small, middle, large = widths
-        self.mirrored = mirrored
         self.energy = GaborEnergy()
         self.stem = nn.Sequential(nn.Conv2d(self.energy.channels, small, 1), _norm(small), nn.ReLU())
         self.levels = nn.Sequential(
@@ -48,11 +47,7 @@ class GaborEncoder(nn.Module):
         last = nn.Linear(large * side * side, code_dim)
         self.code = nn.Sequential(nn.Flatten(), last, nn.RMSNorm(code_dim, elementwise_affine=False), nn.Tanh())
 
-    def forward(self, face: Face) -> Code:
-        return self.code(see_both(self.features, face) if self.mirrored else self.features(face))
-
     def features(self, face: Face) -> Float[Tensor, "b c k k"]:
-        """What the code is made from."""
         return self.shrink(self.levels(self.stem(self.energy(face))))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from facecycle.config import ModelConfig
-from facecycle.model.encoder import Encoder
+from facecycle.model.encoder import Encoder, FaceEncoder
 from facecycle.model.eraser import Eraser
 from facecycle.model.expression import ExpressionField
 from facecycle.model.face_generator import FaceGenerator
@@ -13,6 +13,7 @@ from facecycle.model.flow import FlowDecoder
 from facecycle.model.gabor_encoder import GaborEncoder
 from facecycle.model.identity_transfer import IdentityTransfer
 from facecycle.model.layers import scaled
+from facecycle.model.mirror import CodeMirror
 
 
 class Networks(nn.Module):
@@ -20,10 +21,10 @@ class Networks(nn.Module):
 
     def __init__(
         self,
-        motion_encoder: nn.Module,
+        motion_encoder: FaceEncoder,
         flow_decoder: FlowDecoder,
         face_generator: FaceGenerator,
-        identity_encoder: nn.Module,
+        identity_encoder: FaceEncoder,
         identity_transfer: IdentityTransfer,
         mirrored: bool = False,
         expression: ExpressionField | None = None,
@@ -55,7 +56,7 @@ def build_networks(config: ModelConfig) -> Networks:
     flow = scaled((256, 128, 64), config.flow_width)
     generator = scaled((64, 128, 256), config.generator_width)
     return Networks(
-        motion_encoder=build_encoder(config),
+        motion_encoder=build_motion_encoder(config),
         flow_decoder=FlowDecoder(flow, config.code_dim, config.image_size, config.flow_inverse),
         face_generator=FaceGenerator(
             generator,
@@ -72,15 +73,23 @@ def build_networks(config: ModelConfig) -> Networks:
     )
 
 
-def build_identity_encoder(config: ModelConfig) -> nn.Module:
-    """As `build_encoder`, with an eraser at its end where the configuration asks for one: ``code.eraser``."""
-    encoder = build_encoder(config, config.mirrored)
-    if config.erase:
-        encoder.code.add_module("eraser", Eraser(config.code_dim))  # type: ignore[operator, union-attr]
+def build_motion_encoder(config: ModelConfig) -> FaceEncoder:
+    """As `build_encoder`, with a `CodeMirror` where the configuration asks for one."""
+    encoder = build_encoder(config)
+    if config.equivariant:
+        encoder.mirror = CodeMirror(config.code_dim)
     return encoder
 
 
-def build_encoder(config: ModelConfig, mirrored: bool = False) -> nn.Module:
+def build_identity_encoder(config: ModelConfig) -> FaceEncoder:
+    """As `build_encoder`, with an eraser at its end where the configuration asks for one: ``code.eraser``."""
+    encoder = build_encoder(config, config.mirrored)
+    if config.erase:
+        encoder.code.add_module("eraser", Eraser(config.code_dim))
+    return encoder
+
+
+def build_encoder(config: ModelConfig, mirrored: bool = False) -> FaceEncoder:
     """Face -> code, of the kind and size that the configuration names."""
     widths = scaled((64, 128, 256), config.encoder_width)
     if config.encoder == "gabor":

@@ -1,9 +1,10 @@
-"""What is solved for instead of learnt: which part of the flow is expression, and the end of the identity encoder."""
+"""What is solved for instead of learnt, at the end of the motion stage and at the end of the identity encoder."""
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,65 +13,84 @@ from torch import Tensor, nn
 
 from facecycle.config import RunConfig
 from facecycle.data.mixed import MixedClips
-from facecycle.data.pairs import ClipDataset, FacePairs
+from facecycle.data.pairs import ClipDataset, FacePairs, Key
 from facecycle.data.truth import VALUES
 from facecycle.errors import FaceCycleError
 from facecycle.model.discriminant import Scatter, fit_discriminant
 from facecycle.model.eraser import Eraser
 from facecycle.model.expression import ExpressionField
+from facecycle.model.mirror import CodeMirror
 from facecycle.model.networks import Networks
 from facecycle.train.augment import centre
+from facecycle.types import Clip
 
 AT = (0.35, 0.7)  # shares of the stage
 ITEMS = 8000  # half a gigabyte of features
-FRAMES = 4000  # for the 52 face units; three times as many changed nothing
+FRAMES = 4000  # for the mirror, and for 52 face units: three times as many changed nothing
 
 
-def fits_expression(clips: ClipDataset, config: RunConfig, stage: str) -> bool:
-    """Is the expression's part of the flow to be found at the end of this stage?
+def check_truth(clips: ClipDataset, config: RunConfig, stage: str) -> None:
+    """Can what the stage's end is asked for be found?
 
     Raises:
-        FaceCycleError: it is, and none of the data says what the expressions are.
+        FaceCycleError: the expression's part of the flow is wanted, and none of the data says what expressions are.
     """
-    if stage != "motion" or not config.model.expression:
-        return False
-    if not _with_truth(clips):
+    if stage == "motion" and config.model.expression and not _with_truth(clips):
         raise FaceCycleError(
             f"{config.data.source}: model.expression = true needs a face set that facecycle synth wrote; "
             "name one, or set model.expression=false"
         )
-    return True
 
 
 @torch.no_grad()
-def fit_expression(
+def finish_motion(
     networks: Networks, averaged: Networks, clips: ClipDataset, config: RunConfig, device: torch.device
 ) -> None:
-    """Find out which part of the averaged networks' flow is expression, on frames of the training set.
+    """Find what the averaged motion encoder makes of mirrored faces, and which part of the flow is expression.
 
-    On the CPU, as `fit_end`; both networks are given what is found.
+    On frames of the training set, always the same ones, and on the CPU, as `fit_end`. Both networks get what is found.
     """
-    sets = _with_truth(clips)
+    encoder = averaged.motion_encoder
+    if encoder.mirror is not None:
+        pairs = [encoder.both(faces.flatten(0, 1)) for _, faces in drawn(clips, FRAMES, config, device)]
+        mirror = CodeMirror(config.model.code_dim)
+        mirror.fit(*(torch.cat(codes).cpu() for codes in zip(*pairs, strict=True)))
+        for each in (networks, averaged):
+            assert each.motion_encoder.mirror is not None
+            each.motion_encoder.mirror.load_state_dict(mirror.state_dict())
+    if averaged.expression is not None:
+        expression = ExpressionField(config.model.code_dim)
+        expression.fit(*_expressions(averaged, _with_truth(clips), config, device))
+        for each in (networks, averaged):
+            assert each.expression is not None
+            each.expression.load_state_dict(expression.state_dict())
+
+
+def _expressions(
+    networks: Networks, sets: list[FacePairs], config: RunConfig, device: torch.device
+) -> tuple[Tensor, ...]:
+    """Codes, fields, face units and poses of the same frames."""
+    columns: list[list[Tensor]] = [[], [], [], []]
     everything = sum(len(part) for part in sets)
-    codes, fields, truths = [], [], []
     for part in sets:
-        items = max(1, FRAMES * len(part) // everything // part.frames_per_item)
-        chosen = torch.linspace(0, len(part) - 1, min(items, len(part))).long().unique().tolist()
-        for start in range(0, len(chosen), 64):
-            keys = [(0, item) for item in chosen[start : start + 64]]
-            rows = np.stack([part.rows(key) for key in keys])
-            stored = torch.from_numpy(part.__getitems__(keys))[:, : rows.shape[1]]  # not the neutral face
-            faces = centre(stored.to(device), config.model.image_size).flatten(0, 1)
-            motion = averaged.motion_encoder(faces)
-            codes.append(motion.cpu())
-            fields.append(averaged.flow_decoder.draw(motion).cpu())
-            truths.append([torch.from_numpy(part.faces.columns[name][rows.ravel()]) for name in VALUES])
-    units, pose = (torch.cat(column) for column in zip(*truths, strict=True))
-    found = ExpressionField(config.model.code_dim)
-    found.fit(torch.cat(codes), torch.cat(fields), units, pose)
-    for both in (networks, averaged):
-        assert both.expression is not None
-        both.expression.load_state_dict(found.state_dict())
+        for keys, faces in drawn(part, math.ceil(FRAMES * len(part) / everything), config, device):
+            motion = networks.motion_encoder.both(faces.flatten(0, 1))[0]
+            rows = np.concatenate([part.rows(key) for key in keys])
+            truth = [torch.from_numpy(part.faces.columns[name][rows]) for name in VALUES]
+            for column, found in zip(columns, (motion, networks.flow_decoder.draw(motion), *truth), strict=True):
+                column.append(found.cpu())
+    return tuple(torch.cat(column) for column in columns)
+
+
+def drawn(clips: ClipDataset, frames: int, config: RunConfig, device: torch.device) -> Iterator[tuple[list[Key], Clip]]:
+    """Items from all over a set, with so many frames or a few more, 64 at a time, without their neutral faces."""
+    items = min(len(clips), math.ceil(frames / config.data.frames_per_clip))
+    chosen = torch.linspace(0, len(clips) - 1, items).long().unique().tolist()
+    for start in range(0, len(chosen), 64):
+        keys = [(0, item) for item in chosen[start : start + 64]]
+        stored = torch.stack([torch.as_tensor(clips[key]) for key in keys])[:, : config.data.frames_per_clip]
+        faces = centre(stored.to(device), config.model.image_size)
+        yield keys, faces
 
 
 def _with_truth(clips: ClipDataset) -> list[FacePairs]:
@@ -128,14 +148,11 @@ def encode(
     networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, items: int
 ) -> tuple[Float[Tensor, "b k f"], Float[Tensor, "b k d"]]:
     """What comes into the last layer of the identity encoder, and the motion code, of the same frames."""
-    chosen = torch.linspace(0, len(clips) - 1, min(items, len(clips))).long().unique().tolist()
     features: list[Tensor] = []
     motion: list[Tensor] = []
     keep = end_of(networks.identity_encoder)[0].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     try:
-        for start in range(0, len(chosen), 64):
-            stored = torch.stack([torch.as_tensor(clips[0, item]) for item in chosen[start : start + 64]])
-            frames = centre(stored.to(device), config.model.image_size)
+        for _, frames in drawn(clips, items * config.data.frames_per_clip, config, device):
             faces = frames.flatten(0, 1)
             if config.train.channels_last:
                 faces = faces.contiguous(memory_format=torch.channels_last)

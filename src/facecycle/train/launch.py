@@ -151,7 +151,8 @@ def _configure(
     settings = configuration.load(config) if config else preset_named(preset or "compact")
     settings = override(settings, assignments)
     if settings.method != "facecycle":  # a rival has no stage at whose end these are fitted
-        plain = dataclasses.replace(settings.model, discriminants=0, erase=0, expression=False)
+        without = {"mirrored": False, "equivariant": False, "discriminants": 0, "erase": 0, "expression": False}
+        plain = dataclasses.replace(settings.model, **without)
         settings = dataclasses.replace(settings, model=plain)
     if data:
         settings = _with_source(settings, data)

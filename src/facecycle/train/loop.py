@@ -24,7 +24,7 @@ from facecycle.model.networks import Networks, build_networks
 from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, augment_points, centre
-from facecycle.train.closed_form import fit_expression, fits_expression, fitted_at, settle
+from facecycle.train.closed_form import check_truth, finish_motion, fitted_at, settle
 from facecycle.train.data import Sources, shows_neutral
 from facecycle.train.methods import METHODS
 from facecycle.train.preview import draw_cycle
@@ -123,7 +123,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     loader = PairLoader(clips, settings.batch_size, workers, step, rank, world, pinned)
     batches, tell = iter(loader), truth_of(clips, config, stage.name)
     mark, fits = landmarks_of(clips, config, stage.name), fitted_at(config, stage.name)
-    finds_expression = fits_expression(clips, config, stage.name)
+    check_truth(clips, config, stage.name)
     images = settings.batch_size * config.data.frames_per_clip
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
         while step < settings.steps and not stop.asked():
@@ -139,8 +139,8 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
             if step in fits:
                 progress.say("fitting the end of the identity encoder; on a large face set this takes minutes on a CPU")
                 settle(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
-            if finds_expression and last:
-                fit_expression(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
+            if last and stage.name == "motion":
+                finish_motion(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
             if last or step % config.train.log_every == 0:
                 figures = whole_run({"loss": loss, **parts}, fabric)
                 check_finite(figures, step, run)
@@ -152,8 +152,8 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
             if last or step % config.train.checkpoint_every == 0:
                 run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
     if step < settings.steps:
-        if finds_expression:
-            fit_expression(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
+        if stage.name == "motion":
+            finish_motion(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
         run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
     return step == settings.steps
 

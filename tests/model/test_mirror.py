@@ -1,0 +1,97 @@
+"""The motion code with the mirror: what mirroring does to codes is found, and the code of a mirrored face is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from facecycle.cycles.motion import motion_codes, read_motion
+from facecycle.errors import FaceCycleError
+from facecycle.model.mirror import CodeMirror
+from facecycle.model.weights import FILE, load_networks, load_state, save_weights
+from tiny import MODEL, face_tensor, tiny_networks
+
+DIM = 10
+
+
+def mirrored_pairs(noise: float, count: int = 800, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """True codes, and both faces' codes seen with noise: a mirror reverses some directions, mixed into all units."""
+    drawn = torch.Generator().manual_seed(seed)
+    axes = torch.linalg.qr(torch.randn(DIM, DIM, generator=torch.Generator().manual_seed(9)))[0]
+    sides = torch.tensor([1.0] * 6 + [-1.0] * 4)
+    true = torch.randn(count, DIM, generator=drawn)
+    other = true @ axes @ sides.diag() @ axes.T + 0.3
+    own = true + 0.3
+    return (
+        own,
+        own + noise * torch.randn(count, DIM, generator=drawn),
+        other + noise * torch.randn(count, DIM, generator=drawn),
+    )
+
+
+def test_it_begins_with_a_face_s_own_code() -> None:
+    own, other = torch.randn(2, 5, DIM).unbind()
+    assert torch.equal(CodeMirror(DIM)(own, other), own)
+
+
+def test_what_mirroring_does_to_codes_is_found_and_halves_the_noise() -> None:
+    true, own, other = mirrored_pairs(0.5)
+    mirror = CodeMirror(DIM)
+    mirror.fit(own, other)
+    torch.testing.assert_close(mirror.turn @ mirror.turn, torch.eye(DIM), atol=1e-5, rtol=0)  # twice is not at all
+    torch.testing.assert_close(mirror.turn, mirror.turn.T, atol=1e-5, rtol=0)
+    assert (mirror(own, other) - true).square().mean() < 0.55 * (own - true).square().mean()
+    exact = CodeMirror(DIM)
+    true, own, other = mirrored_pairs(0.0)
+    exact.fit(own, other)
+    torch.testing.assert_close(exact(own, other), true, atol=1e-3, rtol=0)
+
+
+def equivariant(seed: int = 0, **more: bool):
+    """Networks whose motion encoder looks in the mirror, fitted on drawn faces."""
+    networks = tiny_networks(seed, dataclasses.replace(MODEL, equivariant=True, **more)).eval().requires_grad_(False)
+    assert networks.motion_encoder.mirror is not None
+    networks.motion_encoder.mirror.fit(*networks.motion_encoder.both(face_tensor(40).flatten(0, 1)))
+    return networks
+
+
+def test_the_code_of_a_mirrored_face_is_the_turned_code() -> None:
+    encoder = equivariant().motion_encoder
+    faces = face_tensor(3, seed=5).flatten(0, 1)
+    code, mirrored, mirror = encoder(faces), encoder(faces.flip(-1)), encoder.mirror
+    assert (code - mirrored).abs().max() > 1e-4
+    torch.testing.assert_close(mirrored - mirror.centre, (code - mirror.centre) @ mirror.turn, atol=1e-5, rtol=0)
+
+
+def test_in_training_a_face_is_seen_once() -> None:
+    encoder, faces = equivariant().motion_encoder, face_tensor(3).flatten(0, 1)
+    assert torch.equal(encoder.train()(faces), encoder.code(encoder.features(faces)))
+    assert not torch.equal(encoder.eval()(faces), encoder.code(encoder.features(faces)))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_flows_come_with_the_code_that_the_encoder_gives(mirrored: bool) -> None:
+    networks, faces = equivariant(mirrored=mirrored), face_tensor(3).flatten(0, 1)
+    code, (own, other) = motion_codes(networks, faces)
+    torch.testing.assert_close(code, networks.motion_encoder(faces))
+    assert torch.equal(read_motion(networks, faces)[0], code)
+    assert (other is None) != mirrored
+    assert torch.equal(own, code) != mirrored
+
+
+def test_weights_without_it_begin_with_a_face_s_own_code(tmp_path: Path) -> None:
+    plain, model = tiny_networks(3).eval(), dataclasses.replace(MODEL, equivariant=True)
+    save_weights(plain, tmp_path / FILE, MODEL, "CC0", {})
+    more = tiny_networks(4, model).eval()
+    load_state(more, tmp_path)
+    faces = face_tensor(3).flatten(0, 1)
+    torch.testing.assert_close(more.motion_encoder(faces), plain.motion_encoder(faces))
+    fitted = equivariant()
+    save_weights(fitted, tmp_path / FILE, model, "CC0", {})
+    torch.testing.assert_close(load_networks(tmp_path)[0].motion_encoder(faces), fitted.motion_encoder(faces))
+    with pytest.raises(FaceCycleError, match=r"mirror\.\w+, which the model lacks"):
+        load_state(tiny_networks(), tmp_path)

@@ -179,7 +179,7 @@ class FaceCycle:
             driver: pictures or a video; a row for each.
             identity: how much of the source's identity, in [0, 1]; at 0 the mean face moves.
             motion: how much of the driver's motion, in [0, 1]; at 0 the face stays neutral and frontal.
-            keep_pose: take the driver's expression alone; at ``motion=0`` the face has none.
+            keep_pose: take the driver's expression alone; at ``motion=0`` the face has none. Needs the whole identity.
             paste: also give the source's picture with the new face in it.
             options: as for all methods.
         """
@@ -221,8 +221,9 @@ class FaceCycle:
     ) -> Iterator[Faces]:
         """`translate` batch by batch: a video drives a picture in memory that does not grow."""
         from facecycle.apply.remake import one_crop
-        from facecycle.apply.transfer import Puppet
+        from facecycle.apply.transfer import Puppet, check_strengths
 
+        check_strengths(identity, motion, keep_pose)
         networks = self.networks("translate")
         row = one_crop(self.read(source, whole=paste, cropped=reading.get("cropped", False)))
         return Puppet(networks, row, identity, motion, keep_pose).follow(self.read(driver, **reading), batch_size)

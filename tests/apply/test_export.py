@@ -28,8 +28,8 @@ WHOLE = dataclasses.replace(MODEL, generator_skip=True, generator_adjust=True, m
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     networks = tiny_networks(0, WHOLE)
-    assert networks.motion_encoder.mirror is not None
-    networks.motion_encoder.mirror.fit(torch.randn(40, MODEL.code_dim), torch.randn(40, MODEL.code_dim))
+    assert networks.motion_encoder.code_mirror is not None
+    networks.motion_encoder.code_mirror.fit(torch.randn(40, MODEL.code_dim), torch.randn(40, MODEL.code_dim))
     save_weights(networks, path, WHOLE, "CC0", {"stage": "identity"})
     return path
 

@@ -52,6 +52,6 @@ def test_what_no_rigid_head_does_stands_in_for_an_expression_that_was_not_found(
     without.load_state_dict({k: v for k, v in networks.state_dict().items() if not k.startswith("expression.")})
     faces = face_tensor(2).flatten(0, 1)
     for made in (networks, without):
-        field, expression = transform.motion_parts(made, faces)
+        field, expression = transform.split_field(made, faces)
         torch.testing.assert_close(expression, field - transform.rigid_part(field))
         assert transform.rigid_part(expression).abs().max() < 1e-4 * field.abs().max()

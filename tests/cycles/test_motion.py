@@ -86,7 +86,7 @@ def test_clips_do_not_mix() -> None:
 def test_a_frame_is_rebuilt_without_its_own_pixels() -> None:
     networks, clips = tiny_networks().eval(), face_tensor(1).requires_grad_()
     # With the codes held fixed, what is left of a frame's influence on its own restoration is through its pixels.
-    networks.motion_encoder.register_forward_hook(lambda module, inputs, code: code.detach())
+    networks.motion_encoder.code.register_forward_hook(lambda module, inputs, code: code.detach())
     cycle = motion_cycle(networks, clips)
     (gradient,) = torch.autograd.grad(cycle.restored[0].sum(), clips)
     assert gradient[0, 0].abs().sum() == 0

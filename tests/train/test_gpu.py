@@ -21,6 +21,7 @@ def test_both_stages_learn_on_a_gpu_and_their_codes_are_those_of_the_cpu(precisi
     config = tiny_config(make_faceset(tmp_path / "faces", [4, 4, 4]), precision=precision)
     config = dataclasses.replace(
         config,
+        model=dataclasses.replace(config.model, mirrored=True, equivariant=True),
         motion_loss=dataclasses.replace(config.motion_loss, contrast=1.0),
         identity_loss=dataclasses.replace(config.identity_loss, contrast=1.0, independence=10.0),
     )

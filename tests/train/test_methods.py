@@ -71,15 +71,19 @@ def test_tcae_with_two_equal_frames_has_nothing_to_change() -> None:
 def test_a_run_resumes_to_the_bit_and_its_weights_embed(method: str, tmp_path: Path) -> None:
     faces = make_faceset(tmp_path / "faces", [6, 5, 4, 6])
     config = dataclasses.replace(tiny_config(faces, motion=6), method=method)
-    model = dataclasses.replace(config.model, discriminants=4, erase=3)  # as `facecycle` asks
+    model = dataclasses.replace(  # as `facecycle` asks
+        config.model, mirrored=True, equivariant=True, expression=True, discriminants=4, erase=3
+    )
     config = dataclasses.replace(config, model=model)
-    from facecycle.config import save
+    from facecycle.config import load, save
 
     save(config, tmp_path / "config.toml")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert start(run=whole, config=tmp_path / "config.toml", device="cpu")
     assert start(run=parts, config=tmp_path / "config.toml", device="cpu", minutes=0.0) is False
     assert start(run=parts, resume=True, device="cpu")
+    asked = load(whole / "config.toml").model
+    assert (asked.mirrored, asked.equivariant, asked.expression, asked.discriminants) == (False, False, False, 0)
     one, two = (load_file(run / "weights.safetensors") for run in (whole, parts))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not any(name.startswith("head") for name in one)

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from facecycle.errors import FaceCycleError
+from facecycle.model.networks import Networks
 from facecycle.model.weights import load_networks, read_weights, save_weights
 from facecycle.synthetic.write import synth
 from facecycle.train import checkpoint
@@ -249,11 +250,7 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     assert read_weights(run).licence == "CC0-1.0; CC0"
     erased = load_networks(run)[0].identity_encoder.get_submodule("code.eraser").kept
     assert int(torch.linalg.matrix_rank(erased, atol=1e-3)) == MODEL.code_dim - 3
-    networks = load_networks(run)[0]
-    assert networks.expression is not None
-    assert networks.expression.fitted
-    assert networks.motion_encoder.mirror is not None
-    assert networks.motion_encoder.mirror.share == 0.5
+    finished(run)
     more = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, generator_adjust=True, mirrored=True),
@@ -269,16 +266,56 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     assert {name for name in after if name not in before} == {name for name in after if ".adjust." in name}
 
 
-def test_a_run_that_is_stopped_leaves_weights_that_know_expression_too(tmp_path: Path) -> None:
-    synth(tmp_path / "synthetic", people=4, clips=1, frames=3, size=32)
-    config = tiny_config(tmp_path / "synthetic", motion=100_000)
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, expression=True))
-    run = tmp_path / "run"
-    assert train_tiny(run, config, minutes=0.01) is False
-    networks, about = load_networks(run)
-    assert about.trained["step"] < 100_000
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic") / "set"
+    synth(folder, people=4, clips=1, frames=3, size=32)
+    return folder
+
+
+def finished(run: Path) -> Networks:
+    """The networks of a run, of which both is known that is found in closed form."""
+    networks = load_networks(run)[0]
     assert networks.expression is not None
     assert networks.expression.fitted
+    assert networks.motion_encoder.code_mirror is not None
+    assert networks.motion_encoder.code_mirror.fitted
+    return networks
+
+
+def test_what_is_found_at_the_end_is_found_where_a_run_stops_and_anew_when_it_goes_on(
+    synthetic: Path, tmp_path: Path
+) -> None:
+    config = tiny_config(synthetic, motion=4, identity=2)
+    config = dataclasses.replace(config, model=dataclasses.replace(MODEL, equivariant=True, expression=True))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train_tiny(whole, config) is True
+    assert train_tiny(parts, config, minutes=0.0) is False
+    first = finished(parts)
+    assert resume_tiny(parts) is True
+    assert_equal_runs(parts, whole)
+    last = finished(parts)
+    assert last.expression is not None
+    assert first.expression is not None
+    assert not torch.equal(first.expression.weight, last.expression.weight)
+
+
+def test_an_identity_stage_that_begins_with_older_weights_finds_what_they_lack(synthetic: Path, tmp_path: Path) -> None:
+    config = tiny_config(synthetic, motion=2, identity=2)
+    assert train_tiny(tmp_path / "older", config, stage="motion") is True
+    model = dataclasses.replace(MODEL, equivariant=True, expression=True)
+    newer = dataclasses.replace(config, model=model)
+    assert train_tiny(tmp_path / "newer", newer, stage="identity", init=tmp_path / "older") is True
+    found = finished(tmp_path / "newer")
+    parts = ["motion_encoder", "flow_decoder"]
+    assert train_tiny(tmp_path / "part", newer, stage="identity", init=tmp_path / "newer", init_parts=parts) is True
+    again = finished(tmp_path / "part")
+    assert again.expression is not None
+    assert found.expression is not None
+    assert torch.equal(again.expression.weight, found.expression.weight)  # it goes with the flow
+    plain = tmp_path / "plain"
+    assert train_tiny(plain, config, stage="identity", init=tmp_path / "newer") is True  # and may be left behind
+    assert load_networks(plain)[0].expression is None
 
 
 def test_once_its_end_is_fitted_the_identity_encoder_rests_also_where_a_run_goes_on(

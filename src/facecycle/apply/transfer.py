@@ -24,11 +24,8 @@ class Puppet:
     Args:
         networks: all five.
         source: its crop; its whole picture too, if the result shall be pasted into it.
-        identity, motion: strengths in [0, 1]; see `facecycle.apply.transform.translate`.
+        identity, motion: strengths; see `check_strengths` and `facecycle.apply.transform.translate`.
         keep_pose: take the drivers' expression alone; see `facecycle.apply.transform.express`.
-
-    Raises:
-        FaceCycleError: see `check_strengths`.
     """
 
     @torch.inference_mode()
@@ -40,19 +37,22 @@ class Puppet:
         motion: float = 1.0,
         keep_pose: bool = False,
     ) -> None:
-        check_strengths(identity, motion, keep_pose)
         assert source.crop is not None
         self.networks, self.source, self.motion, self.keep_pose = networks, source, motion, keep_pose
-        face = networks.tensor(source.crop[None])
-        self._kept = face if keep_pose else transform.person(networks.networks, face, identity)
+        self._face = networks.tensor(source.crop[None])
+        if keep_pose:
+            self._field, self._own = transform.split_field(networks.networks, self._face)
+        else:
+            self._face = transform.person(networks.networks, self._face, identity)
 
     def move(self, driver: Face) -> Face:
         """The source in the motion of each driver."""
         parts = self.networks.networks
         if self.keep_pose:
-            return transform.express(parts, self._kept, driver, self.motion)
+            other = transform.split_field(parts, driver)[1]
+            return transform.nudge(parts, self._face, self._field, self._field - self._own + self.motion * other)
         flow = self.motion * transform.flows(parts, driver).to_face
-        return parts.face_generator(self._kept.expand(len(driver), -1, -1, -1), flow)
+        return parts.face_generator(self._face.expand(len(driver), -1, -1, -1), flow)
 
     @torch.inference_mode()
     def picture(self, driver: PictureFace) -> UInt8[np.ndarray, "h w 3"]:

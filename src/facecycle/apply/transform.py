@@ -22,8 +22,8 @@ def frontalize(networks: Networks, face: Face) -> Face:
 
 def deexpress(networks: Networks, face: Face) -> Face:
     """Without expression, in the pose it has: to the neutral face, and back as if it had no expression."""
-    field, expression = motion_parts(networks, face)
-    return _nudge(networks, face, field, field - expression)
+    field, expression = split_field(networks, face)
+    return nudge(networks, face, field, field - expression)
 
 
 def mean_face(networks: Networks, face: Face) -> Face:
@@ -52,9 +52,9 @@ def express(networks: Networks, source: Float[Tensor, "#b 3 h w"], driver: Face,
         source, driver: as many of one as of the other, or one source.
         motion: how much of the driver's expression, in [0, 1]; at 0 the face has none.
     """
-    field, own = motion_parts(networks, source)
-    _, other = motion_parts(networks, driver)
-    return _nudge(networks, source, field, field - own + motion * other)
+    field, own = split_field(networks, source)
+    _, other = split_field(networks, driver)
+    return nudge(networks, source, field, field - own + motion * other)
 
 
 def person(networks: Networks, source: Face, identity: float = 1.0) -> Face:
@@ -95,7 +95,7 @@ def flows(networks: Networks, face: Face) -> FlowPair:
     return read_motion(networks, face)[1]
 
 
-def motion_parts(networks: Networks, face: Face) -> tuple[Field, Field]:
+def split_field(networks: Networks, face: Face) -> tuple[Field, Field]:
     """The field that the flow decoder draws of a face, and the part of it that is expression; the rest is pose.
 
     Networks that never found out which part that is take for it what no rigid head could do, see `rigid_part`.
@@ -107,15 +107,21 @@ def motion_parts(networks: Networks, face: Face) -> tuple[Field, Field]:
     return field, networks.expression(*codes)
 
 
-# Of half a crop: so little moved, a pixel is kept as it is; so much, it is drawn by the generator.
-NEAR, FAR = 1 / 64, 3 / 64
+# Of half a crop: moved less, a pixel is fetched, moved more, it is painted, and softly in between.
+FETCHED, PAINTED = 1 / 64, 3 / 64
 
 
-def _nudge(networks: Networks, face: Float[Tensor, "#b 3 h w"], own: Float[Tensor, "#b 2 s s"], wanted: Field) -> Face:
+def nudge(networks: Networks, face: Float[Tensor, "#b 3 h w"], own: Float[Tensor, "#b 2 s s"], wanted: Field) -> Face:
     """The face moved by what lies between two drawn fields, its own and another that is much like it.
 
     Both flows are followed at once, so that every pixel is fetched but once and hardly moves. Where it moves least it
-    is kept: the generator would only blur it.
+    is not painted anew: that would only blur it.
+
+    Args:
+        networks: their flow decoder and generator are used.
+        face: as many as there are wanted fields, or one.
+        own: what `split_field` gives of each.
+        wanted: the same with another expression.
     """
     decoder = networks.flow_decoder
     face, own = (x.expand(len(wanted), -1, -1, -1) for x in (face, own))
@@ -123,7 +129,8 @@ def _nudge(networks: Networks, face: Float[Tensor, "#b 3 h w"], own: Float[Tenso
     drawn = networks.face_generator(face, flow)
     far = F.adaptive_avg_pool2d(flow, DECODED).norm(dim=1, keepdim=True)
     far = resize(F.max_pool2d(far, 3, 1, 1), *face.shape[-2:])
-    return torch.lerp(warp(face, flow, "bicubic").clamp(0, 1), drawn, ((far - NEAR) / (FAR - NEAR)).clamp(0, 1))
+    fetched = warp(face, flow, "bicubic").clamp(0, 1)
+    return torch.lerp(fetched, drawn.to(fetched), ((far - FETCHED) / (PAINTED - FETCHED)).clamp(0, 1))
 
 
 # A head as an ellipsoid in the crop's normalised coordinates: half-axes across, along and into the picture.
@@ -134,7 +141,8 @@ def rigid_part(flow: Flow) -> Flow:
     """The part of a flow that a head can make without moving a muscle: its least-squares fit by a rigid ellipsoid.
 
     Under weak perspective, where the points of a rigid body lie in one view is linear in their x, y and depth in
-    another, whatever the turn (Ullman and Basri, PAMI 1991). So the fit is linear in 1, x, y and z, over the ellipsoid.
+    another, whatever the turn (Ullman and Basri, PAMI 1991). So the fit is linear in 1, x, y and z, over the
+    ellipsoid. Of a velocity the same holds for small turns, and nearly for larger ones.
     """
     height, width = flow.shape[-2:]
     x, y = pixel_grid(height, width, flow.device)[0].unbind(-1)

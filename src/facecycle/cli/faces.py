@@ -28,7 +28,11 @@ Out = Annotated[Path, typer.Option(help="A folder; or for a single input a .png,
 Paste = Annotated[bool, typer.Option("--paste", help="Write whole pictures or frames with the new face in them.")]
 Size = Annotated[int, typer.Option(min=16, max=2048, help="Pixels of a face that is not pasted.")]
 Identity = Annotated[float, typer.Option(help="How much of the source's identity, 0 to 1.")]
-KeepPose = Annotated[bool, typer.Option("--keep-pose", help="Take the expression alone; the source keeps its pose.")]
+KeepPose = Annotated[
+    bool,
+    typer.Option("--keep-pose", help="Take the expression alone: the source keeps its pose and identity."),
+]
+
 Motion = Annotated[float, typer.Option(help="How much of the driver's motion, 0 to 1.")]
 
 

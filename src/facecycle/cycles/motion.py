@@ -51,14 +51,18 @@ class MotionCycle:
 
 
 def motion_codes(networks: Networks, face: Face) -> tuple[Code, tuple[Code, Code | None]]:
-    """The motion code, and what fields are drawn from: the same or, for networks that look in the mirror
-    (`ModelConfig.mirrored`), the codes of the face and of the mirrored face, each by itself."""
+    """The motion code, and the codes that fields are drawn from.
+
+    These are of the face by itself and, for networks that look in the mirror (`ModelConfig.mirrored`), of its mirror
+    image by itself.
+    """
     encoder = networks.motion_encoder
-    if not networks.mirrored:
+    if not networks.mirrored and encoder.code_mirror is None:
         motion = encoder(face)
         return motion, (motion, None)
     own, other = encoder.both(face)
-    return own if encoder.mirror is None else encoder.mirror(own, other), (own, other)
+    motion = own if encoder.code_mirror is None else encoder.code_mirror(own, other)
+    return motion, (own, other if networks.mirrored else None)
 
 
 def read_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair]:
@@ -109,7 +113,7 @@ def motion_cycle(
     face = clips.flatten(0, 1)
     generator = networks.face_generator
 
-    motion = networks.motion_encoder(face)
+    motion = networks.motion_encoder.alone(face)
     flow = networks.flow_decoder(motion)
     features = generator.encode(face)
     moved = generator.move(features, flow.to_neutral, noise, frontal=True)

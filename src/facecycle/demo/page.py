@@ -69,7 +69,8 @@ def _transfer_tab(fc: FaceCycle, examples: list[str]) -> None:
         result = gr.Image(label="Result", elem_id="transfer-result", interactive=False, format="png", buttons=BUTTONS)
     identity = gr.Slider(0, 1, 1, step=0.05, label="How much of the person", elem_id="transfer-identity")
     motion = gr.Slider(0, 1, 1, step=0.05, label="How much of the motion", elem_id="transfer-motion")
-    keep_pose = gr.Checkbox(False, label="Keep the pose, take the expression alone", elem_id="transfer-keep-pose")
+    label = "The expression alone: the pose stays, and the whole person"
+    keep_pose = gr.Checkbox(False, label=label, elem_id="transfer-keep-pose")
     pairs = [list(pair) for pair in pairwise(examples)]
     gr.Examples(pairs, [source, driver], label="Synthetic people")
 

@@ -25,19 +25,23 @@ class FaceEncoder(nn.Module):
     def __init__(self, mirrored: bool = False) -> None:
         super().__init__()
         self.mirrored = mirrored
-        self.mirror: CodeMirror | None = None
-        """Makes one code of two, except in training, where each face is seen once."""
+        self.code_mirror: CodeMirror | None = None
+        """Makes one code of two, where the configuration asks for it; `forward` in training sees each face once."""
 
     def forward(self, face: Face) -> Code:
         if self.mirrored:
             return self.code(see_both(self.features, face))
-        if self.mirror is None or self.training:
-            return self.code(self.features(face))
-        return self.mirror(*self.both(face))
+        if self.code_mirror is None or self.training:
+            return self.alone(face)
+        return self.code_mirror(*self.both(face))
+
+    def alone(self, face: Face) -> Code:
+        """The code of a face that is seen once."""
+        return self.code(self.features(face))
 
     def both(self, face: Face) -> tuple[Code, Code]:
         """The codes of a face and of its mirror image, each by itself."""
-        own, other = self.code(self.features(with_mirrored(face))).unflatten(0, (2, -1))
+        own, other = self.alone(with_mirrored(face)).unflatten(0, (2, -1))
         return own, other
 
     def features(self, face: Face) -> Float[Tensor, "b c k k"]:

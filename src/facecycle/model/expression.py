@@ -35,6 +35,7 @@ class ExpressionField(nn.Module):
 
     @property
     def fitted(self) -> bool:
+        """Was it found? Waits for the device."""
         return bool(self.weight.any())
 
     def forward(self, motion: Code, mirrored: Code | None = None) -> Field:
@@ -43,7 +44,13 @@ class ExpressionField(nn.Module):
 
     def _draw(self, motion: Code) -> Field:
         field = nn.functional.linear(motion.float(), self.weight, self.bias)
-        return field.unflatten(1, (2, DECODED, DECODED))
+        return field.float().unflatten(1, (2, DECODED, DECODED))
+
+    @torch.no_grad()
+    def forget(self) -> None:
+        """Begin anew: nothing is found."""
+        self.weight.zero_()
+        self.bias.zero_()
 
     @torch.no_grad()
     def fit(
@@ -60,10 +67,10 @@ class ExpressionField(nn.Module):
         crop, and that is no expression. What is left within the face is regressed on the codes.
 
         Args:
-            codes: motion codes of ``n`` faces.
-            fields: what the decoder draws from them.
-            units: their face units, 0 in a face without expression.
-            pose: their yaw, pitch and roll.
+            codes: motion codes of ``n`` faces, of each face by itself.
+            fields: what the decoder draws from them, 16 x 16.
+            units: their face units, from 0 (a face without expression) to 1.
+            pose: their yaw, pitch and roll, in any unit.
         """
         codes, units, pose = codes.double(), units.double(), pose.double()
         by_pose = _quadratic((pose - pose.mean(0)) / (pose.std(0) + 1e-6))

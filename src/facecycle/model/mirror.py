@@ -29,8 +29,20 @@ class CodeMirror(nn.Module):
         self.register_buffer("share", torch.zeros(()))  # of the mirrored face's code
 
     def forward(self, own: Code, other: Code) -> Code:
-        turned = self.centre + (other - self.centre) @ self.turn
-        return torch.lerp(own, turned, self.share.to(own))
+        turned = self.centre + (other.float() - self.centre) @ self.turn
+        return torch.lerp(own.float(), turned.float(), self.share)  # under autocast a product comes out in half
+
+    @property
+    def fitted(self) -> bool:
+        """Was it found? Waits for the device."""
+        return bool(self.share)
+
+    @torch.no_grad()
+    def forget(self) -> None:
+        """Begin anew: a face's own code stays as it is."""
+        self.centre.zero_()
+        self.turn.copy_(torch.eye(len(self.turn)))
+        self.share.zero_()
 
     @torch.no_grad()
     def fit(self, own: Code, other: Code) -> None:

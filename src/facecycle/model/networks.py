@@ -77,7 +77,7 @@ def build_motion_encoder(config: ModelConfig) -> FaceEncoder:
     """As `build_encoder`, with a `CodeMirror` where the configuration asks for one."""
     encoder = build_encoder(config)
     if config.equivariant:
-        encoder.mirror = CodeMirror(config.code_dim)
+        encoder.code_mirror = CodeMirror(config.code_dim)
     return encoder
 
 

@@ -133,15 +133,21 @@ def load_state(networks: Networks, path: str | Path, parts: Collection[str] = ()
     expected = {name: x for name, x in networks.state_dict().items() if not name.startswith("head.")}
     model = read_weights(path).model  # what it was built without begins by doing nothing, or hardly anything
     lacks = (".eraser.",) * (not model.erase) + (".adjust.",) * (not model.generator_adjust)
-    lacks += (".mirror.",) * (not model.equivariant) + ("expression.",) * (not model.expression)
+    lacks += (".code_mirror.",) * (not model.equivariant) + ("expression.",) * (not model.expression)
     expected = {name: x for name, x in expected.items() if not any(part in name for part in lacks)}
     known = list(dict.fromkeys(name.partition(".")[0] for name in expected))
     if strangers := set(parts) - set(known):
         raise FaceCycleError(f"no network is called {min(strangers)!r}: choose of {', '.join(known)}")
+    if "flow_decoder" in parts:
+        parts = {*parts, "expression"}  # which part of its flow
     wanted = {name for name in expected if name.partition(".")[0] in (parts or known)}
     with safe_open(path, "pt") as file:
         names = [name for name in file.keys() if not parts or name in wanted]  # noqa: SIM118
         state: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in names}
+    # What was found in closed form and is not wanted can be left out: nothing else was learnt with it.
+    unwanted = (".code_mirror.",) * (networks.motion_encoder.code_mirror is None)
+    unwanted += ("expression.",) * (networks.expression is None)
+    state = {name: x for name, x in state.items() if not any(part in name for part in unwanted)}
     if surplus := state.keys() - expected.keys():
         raise FaceCycleError(
             f"{path}: holds {min(surplus)}, which the model lacks; use the configuration the file was trained with"

@@ -31,7 +31,7 @@ Asked = Annotated[Service, Depends(service_of)]
 Picture = Annotated[UploadFile, File(description="JPEG, PNG, WebP, BMP, TIFF or GIF")]
 Cropped = Annotated[bool, Query(description="the picture is a face crop already")]
 Paste = Annotated[bool, Query(description="answer with the whole picture, the face pasted in")]
-KeepPose = Annotated[bool, Form(description="take the driver's expression alone; the source keeps its pose")]
+KeepPose = Annotated[bool, Form(description="take the expression alone; the source's pose and identity stay")]
 Strength = Annotated[float, Form(ge=0, le=1)]
 
 

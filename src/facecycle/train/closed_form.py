@@ -26,6 +26,7 @@ from facecycle.types import Clip
 
 AT = (0.35, 0.7)  # shares of the stage
 ITEMS = 8000  # half a gigabyte of features
+AT_ONCE = 256  # pictures
 FRAMES = 4000  # for the mirror, and for 52 face units: three times as many changed nothing
 
 
@@ -42,6 +43,20 @@ def check_truth(clips: ClipDataset, config: RunConfig, stage: str) -> None:
         )
 
 
+def forget_motion(networks: Networks) -> None:
+    """Before the motion networks learn: what was found of other weights is of no use."""
+    for part in (networks.motion_encoder.code_mirror, networks.expression):
+        if part is not None:
+            part.forget()
+
+
+def unfinished(networks: Networks, clips: ClipDataset) -> bool:
+    """Is there something that `finish_motion` would find?"""
+    mirror, expression = networks.motion_encoder.code_mirror, networks.expression
+    known = bool(_with_truth(clips))
+    return (mirror is not None and not mirror.fitted) or (known and expression is not None and not expression.fitted)
+
+
 @torch.no_grad()
 def finish_motion(
     networks: Networks, averaged: Networks, clips: ClipDataset, config: RunConfig, device: torch.device
@@ -49,21 +64,23 @@ def finish_motion(
     """Find what the averaged motion encoder makes of mirrored faces, and which part of the flow is expression.
 
     On frames of the training set, always the same ones, and on the CPU, as `fit_end`. Both networks get what is found.
+    What was found already stays, and expression is not looked for where nothing says what expressions are.
     """
-    encoder = averaged.motion_encoder
-    if encoder.mirror is not None:
-        pairs = [encoder.both(faces.flatten(0, 1)) for _, faces in drawn(clips, FRAMES, config, device)]
+    encoder, expression = averaged.motion_encoder, averaged.expression
+    if encoder.code_mirror is not None and not encoder.code_mirror.fitted:
+        spread = spread_out(clips, FRAMES, config, device)
+        pairs = [encoder.both(part) for _, faces in spread for part in faces.flatten(0, 1).split(AT_ONCE)]
         mirror = CodeMirror(config.model.code_dim)
-        mirror.fit(*(torch.cat(codes).cpu() for codes in zip(*pairs, strict=True)))
+        mirror.fit(*(torch.cat(codes).float().cpu() for codes in zip(*pairs, strict=True)))
         for each in (networks, averaged):
-            assert each.motion_encoder.mirror is not None
-            each.motion_encoder.mirror.load_state_dict(mirror.state_dict())
-    if averaged.expression is not None:
-        expression = ExpressionField(config.model.code_dim)
-        expression.fit(*_expressions(averaged, _with_truth(clips), config, device))
+            assert each.motion_encoder.code_mirror is not None
+            each.motion_encoder.code_mirror.load_state_dict(mirror.state_dict())
+    if expression is not None and not expression.fitted and _with_truth(clips):
+        found = ExpressionField(config.model.code_dim)
+        found.fit(*_expressions(averaged, _with_truth(clips), config, device))
         for each in (networks, averaged):
             assert each.expression is not None
-            each.expression.load_state_dict(expression.state_dict())
+            each.expression.load_state_dict(found.state_dict())
 
 
 def _expressions(
@@ -73,8 +90,8 @@ def _expressions(
     columns: list[list[Tensor]] = [[], [], [], []]
     everything = sum(len(part) for part in sets)
     for part in sets:
-        for keys, faces in drawn(part, math.ceil(FRAMES * len(part) / everything), config, device):
-            motion = networks.motion_encoder.both(faces.flatten(0, 1))[0]
+        for keys, faces in spread_out(part, math.ceil(FRAMES * len(part) / everything), config, device):
+            motion = torch.cat([networks.motion_encoder.alone(x) for x in faces.flatten(0, 1).split(AT_ONCE)])
             rows = np.concatenate([part.rows(key) for key in keys])
             truth = [torch.from_numpy(part.faces.columns[name][rows]) for name in VALUES]
             for column, found in zip(columns, (motion, networks.flow_decoder.draw(motion), *truth), strict=True):
@@ -82,15 +99,16 @@ def _expressions(
     return tuple(torch.cat(column) for column in columns)
 
 
-def drawn(clips: ClipDataset, frames: int, config: RunConfig, device: torch.device) -> Iterator[tuple[list[Key], Clip]]:
+def spread_out(
+    clips: ClipDataset, frames: int, config: RunConfig, device: torch.device
+) -> Iterator[tuple[list[Key], Clip]]:
     """Items from all over a set, with so many frames or a few more, 64 at a time, without their neutral faces."""
     items = min(len(clips), math.ceil(frames / config.data.frames_per_clip))
     chosen = torch.linspace(0, len(clips) - 1, items).long().unique().tolist()
     for start in range(0, len(chosen), 64):
         keys = [(0, item) for item in chosen[start : start + 64]]
         stored = torch.stack([torch.as_tensor(clips[key]) for key in keys])[:, : config.data.frames_per_clip]
-        faces = centre(stored.to(device), config.model.image_size)
-        yield keys, faces
+        yield keys, centre(stored.to(device), config.model.image_size)
 
 
 def _with_truth(clips: ClipDataset) -> list[FacePairs]:
@@ -152,7 +170,7 @@ def encode(
     motion: list[Tensor] = []
     keep = end_of(networks.identity_encoder)[0].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     try:
-        for _, frames in drawn(clips, items * config.data.frames_per_clip, config, device):
+        for _, frames in spread_out(clips, items * config.data.frames_per_clip, config, device):
             faces = frames.flatten(0, 1)
             if config.train.channels_last:
                 faces = faces.contiguous(memory_format=torch.channels_last)

@@ -150,7 +150,7 @@ def _configure(
         raise FaceCycleError(f"--config {config} --preset {preset}: each is a whole configuration; give one of them")
     settings = configuration.load(config) if config else preset_named(preset or "compact")
     settings = override(settings, assignments)
-    if settings.method != "facecycle":  # a rival has no stage at whose end these are fitted
+    if settings.method != "facecycle":  # no rival looks in the mirror, or has a stage at whose end the others are found
         without = {"mirrored": False, "equivariant": False, "discriminants": 0, "erase": 0, "expression": False}
         plain = dataclasses.replace(settings.model, **without)
         settings = dataclasses.replace(settings, model=plain)

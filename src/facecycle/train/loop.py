@@ -24,7 +24,7 @@ from facecycle.model.networks import Networks, build_networks
 from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, augment_points, centre
-from facecycle.train.closed_form import check_truth, finish_motion, fitted_at, settle
+from facecycle.train.closed_form import check_truth, finish_motion, fitted_at, forget_motion, settle, unfinished
 from facecycle.train.data import Sources, shows_neutral
 from facecycle.train.methods import METHODS
 from facecycle.train.preview import draw_cycle
@@ -112,6 +112,11 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     step = run.restore(stage.name, networks, averaged, adam, names)
     if step >= settings.steps:
         return True
+    if stage.name == "motion":
+        forget_motion(networks)
+        forget_motion(averaged.module)  # type: ignore[arg-type]
+    elif config.method == "facecycle" and unfinished(networks, sources.training):  # it began with older weights
+        finish_motion(networks, averaged.module, sources.training, config, fabric.device)  # type: ignore[arg-type]
     if config.train.compile:
         stage.compile()
     model, optimizer = fabric.setup(stage, adam)
@@ -139,8 +144,6 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
             if step in fits:
                 progress.say("fitting the end of the identity encoder; on a large face set this takes minutes on a CPU")
                 settle(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
-            if last and stage.name == "motion":
-                finish_motion(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
             if last or step % config.train.log_every == 0:
                 figures = whole_run({"loss": loss, **parts}, fabric)
                 check_finite(figures, step, run)
@@ -151,10 +154,12 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
                 validate(fabric, run, stage, averaged, sources, step)
             if last or step % config.train.checkpoint_every == 0:
                 run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
-    if step < settings.steps:
-        if stage.name == "motion":
+        if step < settings.steps:
+            run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
+        if stage.name == "motion" and unfinished(networks, clips):
+            progress.say("finding out about mirrored faces and expressions")
             finish_motion(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
-        run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
+            run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
     return step == settings.steps
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from facecycle import FaceCycle, FaceCycleError, hub, list_weights
+from facecycle.evaluate.generation import compare_pictures
 from facecycle.evaluate.rendered import render
 from facecycle.hub import DEFAULT, SHIPPED, find_weights
 
@@ -52,3 +53,17 @@ def test_frontalized_people_they_never_saw_come_nearer_to_the_truth(fc: FaceCycl
     made = fc.frontalize(list(truth.face), cropped=True).faces.astype(float)
     turned, true = truth.face.astype(float), truth.frontal.astype(float)
     assert np.abs(made - true).mean() < 0.7 * np.abs(turned - true).mean()
+
+
+def test_an_expression_is_removed_and_taken_over_with_little_harm(fc: FaceCycle) -> None:
+    truth = render(6, 4, 64, seed=9)
+    source, driver = list(truth.face), truth.face[truth.driver]
+    made = fc.deexpress(source, cropped=True).faces
+    taken = [
+        fc.translate(one, other, keep_pose=True, cropped=True).faces[0]
+        for one, other in zip(source, driver, strict=True)
+    ]
+    for pictures, true in ((made, truth.neutral), (np.stack(taken), truth.expressed)):
+        rows = compare_pictures(pictures, true, "made") | compare_pictures(truth.face, true, "untouched")
+        assert rows["made SSIM"].mean() > rows["untouched SSIM"].mean()
+        assert rows["made L1"].mean() < 1.1 * rows["untouched L1"].mean()

@@ -32,7 +32,6 @@ KeepPose = Annotated[
     bool,
     typer.Option("--keep-pose", help="Take the expression alone: the source keeps its pose and identity."),
 ]
-
 Motion = Annotated[float, typer.Option(help="How much of the driver's motion, 0 to 1.")]
 
 

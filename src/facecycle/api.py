@@ -205,7 +205,8 @@ class FaceCycle:
 
         networks = self.networks(verb)
         change = partial(getattr(transform, verb), networks.networks)
-        return remake_batches(networks, self.read(inputs, whole=paste, **reading), change, batch_size)
+        reader = self.read(inputs, whole=paste, **reading)
+        return remake_batches(networks, reader, change, batch_size, detail=verb == "deexpress")
 
     def translate_batches(
         self,

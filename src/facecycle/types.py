@@ -9,6 +9,9 @@ from torch import Tensor
 Face = Float[Tensor, "b 3 h w"]
 """RGB crops, range [0, 1]."""
 
+Fine = Float[Tensor, "b 3 H W"]
+"""Faces at another resolution than the networks', range [0, 1]."""
+
 StoredClip = UInt8[Tensor, "b k 3 s s"]
 """``k`` frames of each of ``b`` clips, as decoded: 0..255, still with their margin."""
 

@@ -45,6 +45,20 @@ def test_one_source_serves_many_drivers(networks: Networks) -> None:
     torch.testing.assert_close(together, apart, atol=1e-5, rtol=0)
 
 
+def test_a_finer_picture_of_a_face_is_moved_alike_and_stays_as_fine(networks: Networks) -> None:
+    faces, fine = face_tensor(2).flatten(0, 1), face_tensor(2, size=128).flatten(0, 1)
+    made = transform.deexpress(networks, faces, fine)
+    assert made.shape == fine.shape
+    small = torch.nn.functional.interpolate(made, faces.shape[-2:], mode="area")
+    assert (small - transform.deexpress(networks, faces)).abs().mean() < 0.02
+
+    def edges(x: torch.Tensor) -> torch.Tensor:
+        return x.diff(dim=-1).abs().mean()
+
+    coarse = torch.nn.functional.interpolate(transform.deexpress(networks, faces), fine.shape[-2:], mode="bilinear")
+    assert edges(made) > 1.05 * edges(coarse)
+
+
 def test_what_no_rigid_head_does_stands_in_for_an_expression_that_was_not_found() -> None:
     networks = tiny_networks(0, dataclasses.replace(MODEL, expression=True)).eval()
     torch.nn.init.normal_(networks.flow_decoder.field.weight, 0, 0.5)

@@ -200,6 +200,27 @@ def test_pasted_frames_keep_the_picture_around_the_face(fc: FaceCycle, frames, t
     assert np.abs(whole.astype(int) - frames[0]).max() > 10
 
 
+def test_where_an_expression_moves_nothing_the_picture_s_own_detail_stays(fc: FaceCycle, frames) -> None:
+    large = np.asarray(Image.fromarray(frames[0]).resize((480, 480), Image.Resampling.BICUBIC)).astype(float)
+    grain = np.random.default_rng(0).normal(0, 12, (480, 480, 1))
+    picture = np.clip(large + grain, 0, 255).astype(np.uint8)
+    blank = np.full((160, 160, 3), 120, np.uint8)
+    calm = fc.deexpress([picture, blank], paste=True)  # of networks that have learnt no flow yet
+    assert calm.status[1] == "no face"
+    same = fc.translate(picture, [frames[0], blank], keep_pose=True, paste=True)
+    painted = fc.frontalize(picture, paste=True).pictures[0]
+    square = calm.squares[0]
+    assert square is not None
+    x, y, half = int(square.x), int(square.y), int(square.side / 4)
+    inside = np.s_[y - half : y + half, x - half : x + half]
+    lost = [
+        np.abs(made[inside].astype(float) - picture[inside]).mean() for made in (calm.pictures[0], same.pictures[0])
+    ]
+    assert max(lost) < 4
+    assert np.abs(painted[inside].astype(float) - picture[inside]).mean() > 8
+    np.testing.assert_array_equal(same.pictures[1], picture)
+
+
 def test_a_video_drives_a_photo_by_command(fc: FaceCycle, frames, tmp_path: Path) -> None:
     source = write(tmp_path / "driver.mp4", frames[:4], [k / RATE for k in range(4)], sound=True)
     Image.fromarray(frames[6]).save(tmp_path / "photo.png")

@@ -15,11 +15,12 @@ from torch import Tensor
 from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.apply.paste import paste
 from facecycle.apply.torch_networks import TorchNetworks
-from facecycle.data.crop import Crop
+from facecycle.data.crop import Crop, cut
 from facecycle.draw import to_uint8
 from facecycle.errors import FaceCycleError
 
-Verb = Callable[[Float[Tensor, "b 3 h w"]], Float[Tensor, "b 3 h w"]]
+Verb = Callable[..., Float[Tensor, "b 3 h w"]]
+DETAIL = 512  # pixels of a face that is pasted back with the picture's own detail
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,27 @@ class Faces:
         ]
 
 
-def remake_batches(networks: TorchNetworks, reader: FaceReader, verb: Verb, batch_size: int) -> Iterator[Faces]:
-    """Every face changed by ``verb``, by batches; pasted back if ``reader`` keeps whole pictures."""
+def remake_batches(
+    networks: TorchNetworks, reader: FaceReader, verb: Verb, batch_size: int, detail: bool = False
+) -> Iterator[Faces]:
+    """Every face changed by ``verb``, by batches; pasted back if ``reader`` keeps whole pictures.
+
+    ``detail``: the verb takes the faces of such pictures at `DETAIL` pixels too, and gives them back at that size.
+    """
+    detail = detail and reader.whole
     for rows in reader.batches(batch_size):
-        yield remake_rows(networks, rows, verb, reader.size)
+        yield remake_rows(networks, rows, verb, DETAIL if detail else reader.size, detail)
 
 
 @torch.inference_mode()
-def remake_rows(networks: TorchNetworks, rows: list[PictureFace], verb: Verb, size: int) -> Faces:
-    """One batch."""
+def remake_rows(networks: TorchNetworks, rows: list[PictureFace], verb: Verb, size: int, detail: bool = False) -> Faces:
+    """One batch; ``size`` is that of the faces that the verb gives, ``detail`` as in `remake_batches`."""
     faces = np.zeros((len(rows), size, size, 3), np.uint8)
     found = [index for index, row in enumerate(rows) if row.crop is not None]
     if found:
         crops = np.stack([row.crop for row in rows if row.crop is not None])
-        faces[found] = to_uint8(verb(networks.tensor(crops)))
+        fine = [networks.tensor(np.stack([fine_crop(rows[index]) for index in found]))] if detail else []
+        faces[found] = to_uint8(verb(networks.tensor(crops), *fine))
     return Faces(
         [row.name for row in rows],
         [row.status for row in rows],
@@ -72,6 +80,14 @@ def remake_rows(networks: TorchNetworks, rows: list[PictureFace], verb: Verb, si
         [row.square for row in rows],
         _pasted(rows, faces),
     )
+
+
+def fine_crop(row: PictureFace) -> UInt8[np.ndarray, "d d 3"]:
+    """The face as its picture shows it; enlarged, where there is no picture."""
+    assert row.crop is not None
+    if row.picture is None or row.square is None:
+        return np.asarray(Image.fromarray(row.crop).resize((DETAIL, DETAIL), Image.Resampling.BICUBIC))
+    return cut(row.picture, row.square, DETAIL)
 
 
 def _pasted(rows: list[PictureFace], faces: np.ndarray) -> list[np.ndarray | None]:

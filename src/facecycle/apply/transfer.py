@@ -11,11 +11,11 @@ from jaxtyping import UInt8
 from facecycle.apply import transform
 from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.apply.paste import paste
-from facecycle.apply.remake import Faces, remake_batches
+from facecycle.apply.remake import DETAIL, Faces, fine_crop, remake_rows
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.draw import to_uint8
 from facecycle.errors import FaceCycleError
-from facecycle.types import Face
+from facecycle.types import Face, Fine
 
 
 class Puppet:
@@ -40,17 +40,21 @@ class Puppet:
         assert source.crop is not None
         self.networks, self.source, self.motion, self.keep_pose = networks, source, motion, keep_pose
         self._face = networks.tensor(source.crop[None])
+        self._fine, self.size = None, source.crop.shape[0]
         if keep_pose:
+            if source.picture is not None:
+                self._fine, self.size = networks.tensor(fine_crop(source)[None]), DETAIL
             self._field, self._own = transform.split_field(networks.networks, self._face)
         else:
             self._face = transform.person(networks.networks, self._face, identity)
 
-    def move(self, driver: Face) -> Face:
-        """The source in the motion of each driver."""
+    def move(self, driver: Face) -> Fine:
+        """The source in the motion of each driver; in its own pose, and with its whole picture, at `DETAIL` pixels."""
         parts = self.networks.networks
         if self.keep_pose:
             other = transform.split_field(parts, driver)[1]
-            return transform.nudge(parts, self._face, self._field, self._field - self._own + self.motion * other)
+            wanted = self._field - self._own + self.motion * other
+            return transform.nudge(parts, self._face, self._field, wanted, self._fine)
         flow = self.motion * transform.flows(parts, driver).to_face
         return parts.face_generator(self._face.expand(len(driver), -1, -1, -1), flow)
 
@@ -64,8 +68,9 @@ class Puppet:
 
     def follow(self, drivers: FaceReader, batch_size: int) -> Iterator[Faces]:
         """A row for each of the drivers' faces."""
-        for batch in remake_batches(self.networks, drivers, self.move, batch_size):
-            whole, square = self.source.picture, self.source.square
+        batches = drivers.batches(batch_size)
+        whole, square = self.source.picture, self.source.square
+        for batch in (remake_rows(self.networks, rows, self.move, self.size) for rows in batches):
             if whole is None or square is None:
                 yield batch
                 continue

@@ -12,7 +12,7 @@ from facecycle.cycles.motion import motion_codes, read_motion, remove_motion
 from facecycle.model.flow import DECODED, FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import compose, pixel_grid, resize, warp
-from facecycle.types import Face, Field, Flow
+from facecycle.types import Face, Field, Fine, Flow
 
 
 def frontalize(networks: Networks, face: Face) -> Face:
@@ -20,10 +20,13 @@ def frontalize(networks: Networks, face: Face) -> Face:
     return remove_motion(networks, face)[2]
 
 
-def deexpress(networks: Networks, face: Face) -> Face:
-    """Without expression, in the pose it has: to the neutral face, and back as if it had no expression."""
+def deexpress(networks: Networks, face: Face, fine: Fine | None = None) -> Fine:
+    """Without expression, in the pose it has: to the neutral face, and back as if it had no expression.
+
+    ``fine``: see `nudge`.
+    """
     field, expression = split_field(networks, face)
-    return nudge(networks, face, field, field - expression)
+    return nudge(networks, face, field, field - expression, fine)
 
 
 def mean_face(networks: Networks, face: Face) -> Face:
@@ -111,7 +114,13 @@ def split_field(networks: Networks, face: Face) -> tuple[Field, Field]:
 FETCHED, PAINTED = 1 / 64, 3 / 64
 
 
-def nudge(networks: Networks, face: Float[Tensor, "#b 3 h w"], own: Float[Tensor, "#b 2 s s"], wanted: Field) -> Face:
+def nudge(
+    networks: Networks,
+    face: Float[Tensor, "#b 3 h w"],
+    own: Float[Tensor, "#b 2 s s"],
+    wanted: Field,
+    fine: Float[Tensor, "#b 3 H W"] | None = None,
+) -> Fine:
     """The face moved by what lies between two drawn fields, its own and another that is much like it.
 
     Both flows are followed at once, so that every pixel is fetched but once and hardly moves. Where it moves least it
@@ -122,15 +131,16 @@ def nudge(networks: Networks, face: Float[Tensor, "#b 3 h w"], own: Float[Tensor
         face: as many as there are wanted fields, or one.
         own: what `split_field` gives of each.
         wanted: the same with another expression.
+        fine: the same faces at any resolution, which the result then has: what is fetched is as sharp as they are.
     """
     decoder = networks.flow_decoder
-    face, own = (x.expand(len(wanted), -1, -1, -1) for x in (face, own))
+    face, own, fine = (x.expand(len(wanted), -1, -1, -1) for x in (face, own, face if fine is None else fine))
     flow = compose(decoder.pair(own).to_neutral, decoder.pair(wanted).to_face)
     drawn = networks.face_generator(face, flow)
     far = F.adaptive_avg_pool2d(flow, DECODED).norm(dim=1, keepdim=True)
-    far = resize(F.max_pool2d(far, 3, 1, 1), *face.shape[-2:])
-    fetched = warp(face, flow, "bicubic").clamp(0, 1)
-    return torch.lerp(fetched, drawn.to(fetched), ((far - FETCHED) / (PAINTED - FETCHED)).clamp(0, 1))
+    fetched = warp(fine, flow, "bicubic").clamp(0, 1)
+    far, drawn = (resize(x.to(fetched), *fine.shape[-2:]) for x in (F.max_pool2d(far, 3, 1, 1), drawn))
+    return torch.lerp(fetched, drawn, ((far - FETCHED) / (PAINTED - FETCHED)).clamp(0, 1))
 
 
 # A head as an ellipsoid in the crop's normalised coordinates: half-axes across, along and into the picture.

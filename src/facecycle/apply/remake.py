@@ -36,8 +36,8 @@ class Faces:
     """Seconds, of a video's frames; else NaN."""
     squares: list[Crop | None]
     """Where each crop lies in its picture; None where there is none."""
-    pictures: list[UInt8[np.ndarray, "h w 3"] | None]
-    """The whole pictures with the faces pasted in, if that was asked for."""
+    pictures: list[UInt8[np.ndarray, "_ _ 3"] | None]
+    """The whole pictures, each of its own size, with the faces pasted in, if that was asked for."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -21,6 +21,7 @@ from facecycle.errors import FaceCycleError
 
 Verb = Callable[..., Float[Tensor, "b 3 h w"]]
 DETAIL = 512  # pixels of a face that is pasted back with the picture's own detail
+DETAILED = 16  # of these at a time: 200 MB
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Faces:
     names: list[str]
     status: list[str]
     faces: UInt8[np.ndarray, "n s s 3"]
+    """As large as the networks' crops; `DETAIL` pixels where they were pasted with the picture's own detail."""
     boxes: Float[np.ndarray, "n 4"]
     """x, y, width, height in picture pixels; NaN without a face."""
     times: Float[np.ndarray, " n"]
@@ -58,7 +60,7 @@ def remake_batches(
     ``detail``: the verb takes the faces of such pictures at `DETAIL` pixels too, and gives them back at that size.
     """
     detail = detail and reader.whole
-    for rows in reader.batches(batch_size):
+    for rows in reader.batches(min(batch_size, DETAILED) if detail else batch_size):
         yield remake_rows(networks, rows, verb, DETAIL if detail else reader.size, detail)
 
 

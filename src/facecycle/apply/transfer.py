@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from facecycle.apply import transform
 from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.apply.paste import paste
-from facecycle.apply.remake import DETAIL, Faces, fine_crop, remake_rows
+from facecycle.apply.remake import DETAIL, DETAILED, Faces, fine_crop, remake_rows
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.draw import to_uint8
 from facecycle.errors import FaceCycleError
@@ -68,7 +68,7 @@ class Puppet:
 
     def follow(self, drivers: FaceReader, batch_size: int) -> Iterator[Faces]:
         """A row for each of the drivers' faces."""
-        batches = drivers.batches(batch_size)
+        batches = drivers.batches(batch_size if self._fine is None else min(batch_size, DETAILED))
         whole, square = self.source.picture, self.source.square
         for batch in (remake_rows(self.networks, rows, self.move, self.size) for rows in batches):
             if whole is None or square is None:

@@ -78,34 +78,36 @@ def test_a_dropped_picture_is_undone_step_by_step(tab: Any, examples: list[str])
         assert title in text
 
 
-def test_sliders_change_the_result(tab: Any, examples: list[str]) -> None:
+def transferred(tab: Any, examples: list[str]) -> str:
+    """One face in another's motion; the address of the result."""
     tab.get_by_role("tab", name="Transfer").click()
     drop(tab, "transfer-source", examples[0])
     drop(tab, "transfer-driver", examples[1])
     tab.wait_for_selector("#transfer-result img", timeout=WAIT)
-    first = tab.get_attribute("#transfer-result img", "src")
+    return tab.get_attribute("#transfer-result img", "src")
+
+
+def wait_for_another(tab: Any, first: str) -> None:
+    """Until the result is no longer the first one."""
+    tab.wait_for_function(
+        "first => document.querySelector('#transfer-result img')?.getAttribute('src') !== first",
+        arg=first,
+        timeout=WAIT,
+    )
+
+
+def test_sliders_change_the_result(tab: Any, examples: list[str]) -> None:
+    first = transferred(tab, examples)
     slider = tab.locator("#transfer-identity input[type=range]")
     box = slider.bounding_box()
     tab.mouse.click(box["x"] + 4, box["y"] + box["height"] / 2)
-    tab.wait_for_function(
-        "first => document.querySelector('#transfer-result img')?.getAttribute('src') !== first",
-        arg=first,
-        timeout=WAIT,
-    )
+    wait_for_another(tab, first)
 
 
 def test_the_pose_may_be_kept(tab: Any, examples: list[str]) -> None:
-    tab.get_by_role("tab", name="Transfer").click()
-    drop(tab, "transfer-source", examples[0])
-    drop(tab, "transfer-driver", examples[1])
-    tab.wait_for_selector("#transfer-result img", timeout=WAIT)
-    first = tab.get_attribute("#transfer-result img", "src")
+    first = transferred(tab, examples)
     tab.locator("#transfer-keep-pose input[type=checkbox]").check()
-    tab.wait_for_function(
-        "first => document.querySelector('#transfer-result img')?.getAttribute('src') !== first",
-        arg=first,
-        timeout=WAIT,
-    )
+    wait_for_another(tab, first)
 
 
 def test_two_pictures_are_compared(tab: Any, examples: list[str]) -> None:

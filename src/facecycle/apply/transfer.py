@@ -19,7 +19,7 @@ from facecycle.types import Face, Fine
 
 
 class Puppet:
-    """A source face that takes on the motion of drivers; what depends on the source alone is done once.
+    """A source face that takes on the motion of drivers; its neutral face is made once.
 
     Args:
         networks: all five.
@@ -41,20 +41,16 @@ class Puppet:
         self.networks, self.source, self.motion, self.keep_pose = networks, source, motion, keep_pose
         self._face = networks.tensor(source.crop[None])
         self._fine, self.size = None, source.crop.shape[0]
-        if keep_pose:
-            if source.picture is not None:
-                self._fine, self.size = networks.tensor(fine_crop(source)[None]), DETAIL
-            self._field, self._own = transform.split_field(networks.networks, self._face)
-        else:
+        if keep_pose and source.picture is not None:
+            self._fine, self.size = networks.tensor(fine_crop(source)[None]), DETAIL
+        if not keep_pose:
             self._face = transform.person(networks.networks, self._face, identity)
 
     def move(self, driver: Face) -> Fine:
         """The source in the motion of each driver; in its own pose, and with its whole picture, at `DETAIL` pixels."""
         parts = self.networks.networks
         if self.keep_pose:
-            other = transform.split_field(parts, driver)[1]
-            wanted = self._field - self._own + self.motion * other
-            return transform.nudge(parts, self._face, self._field, wanted, self._fine)
+            return transform.express(parts, self._face, driver, self.motion, self._fine)
         flow = self.motion * transform.flows(parts, driver).to_face
         return parts.face_generator(self._face.expand(len(driver), -1, -1, -1), flow)
 

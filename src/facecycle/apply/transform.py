@@ -47,17 +47,24 @@ def translate(networks: Networks, source: Face, driver: Face, identity: float = 
     return networks.face_generator(person(networks, source, identity), motion * flow)
 
 
-def express(networks: Networks, source: Float[Tensor, "#b 3 h w"], driver: Face, motion: float = 1.0) -> Face:
+def express(
+    networks: Networks,
+    source: Float[Tensor, "#b 3 h w"],
+    driver: Face,
+    motion: float = 1.0,
+    fine: Float[Tensor, "#b 3 H W"] | None = None,
+) -> Fine:
     """The source in its own pose with the driver's expression: to the neutral face, and back with the other's.
 
     Args:
         networks: all five.
         source, driver: as many of one as of the other, or one source.
         motion: how much of the driver's expression, in [0, 1]; at 0 the face has none.
+        fine: the source at another resolution, see `nudge`.
     """
     field, own = split_field(networks, source)
     _, other = split_field(networks, driver)
-    return nudge(networks, source, field, field - own + motion * other)
+    return nudge(networks, source, field, field - own + motion * other, fine)
 
 
 def person(networks: Networks, source: Face, identity: float = 1.0) -> Face:

@@ -115,7 +115,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     if stage.name == "motion":
         forget_motion(networks)
         forget_motion(averaged.module)  # type: ignore[arg-type]
-    elif config.method == "facecycle" and unfinished(networks, sources.training):  # it began with older weights
+    elif unfinished(networks, sources.training):  # it began with older weights
         finish_motion(networks, averaged.module, sources.training, config, fabric.device)  # type: ignore[arg-type]
     if config.train.compile:
         stage.compile()

@@ -16,6 +16,7 @@ from facecycle.synthetic.person import create_person
 from facecycle.synthetic.seeds import PersonKey
 
 OUT = Path("runs/examples/verbs.png")
+SIZE = 192
 
 
 def held_out_people(count: int, size: int) -> list[np.ndarray]:
@@ -32,15 +33,16 @@ def held_out_people(count: int, size: int) -> list[np.ndarray]:
 def main(pictures: list[str]) -> None:
     fc = FaceCycle.from_pretrained()
     cropped = not pictures
-    faces: list[Any] = [*pictures] or [*held_out_people(6, fc.about.image_size)]
+    faces: list[Any] = [*pictures] or [*held_out_people(6, SIZE)]
     pairs = list(zip(faces, faces[1:] + faces[:1], strict=True))
+    how: dict[str, Any] = {"size": SIZE, "cropped": cropped}
     columns = {
-        "face": [next(iter(fc.read(face, cropped=cropped))).crop for face in faces],
-        "no expression": fc.deexpress(faces, cropped=cropped).faces,
-        "next one's": [fc.translate(a, b, keep_pose=True, cropped=cropped).faces[0] for a, b in pairs],
-        "and pose": [fc.translate(a, b, cropped=cropped).faces[0] for a, b in pairs],
-        "frontal": fc.frontalize(faces, cropped=cropped).faces,
-        "mean face": fc.mean_face(faces, cropped=cropped).faces,
+        "face": [next(iter(fc.read(face, cropped=cropped, fine=SIZE))).fine for face in faces],
+        "no expression": fc.deexpress(faces, **how).faces,
+        "next one's": [fc.translate(a, b, keep_pose=True, **how).faces[0] for a, b in pairs],
+        "and pose": [fc.translate(a, b, **how).faces[0] for a, b in pairs],
+        "frontal": fc.frontalize(faces, **how).faces,
+        "mean face": fc.mean_face(faces, **how).faces,
     }
     OUT.parent.mkdir(parents=True, exist_ok=True)
     save_picture(sheet({name: np.stack(list(column)) for name, column in columns.items()}), OUT)

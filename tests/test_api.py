@@ -54,7 +54,8 @@ def test_bad_arrays_are_rows_in_a_batch_and_errors_alone(fc: FaceCycle, bad: obj
 
 def test_translation_takes_many_drivers_and_checks_its_strengths(fc: FaceCycle) -> None:
     a, b = face_picture(0), face_picture(1, 0.5)
-    assert fc.translate(a, b, cropped=True).faces.shape == (1, SIZE, SIZE, 3)
+    assert fc.translate(a, b, cropped=True).faces.shape == (1, 256, 256, 3)
+    assert fc.translate(a, b, size=SIZE, cropped=True).faces.shape == (1, SIZE, SIZE, 3)
     nobody = fc.translate(a, [b, a], identity=0.0, cropped=True)
     assert nobody.status == ["ok", "ok"]
     with pytest.raises(FaceCycleError, match="between 0 and 1"):
@@ -63,7 +64,7 @@ def test_translation_takes_many_drivers_and_checks_its_strengths(fc: FaceCycle) 
 
 def test_a_face_that_keeps_its_pose_takes_the_expression_alone(fc: FaceCycle) -> None:
     a, b = face_picture(0), face_picture(1, 0.5)
-    kept = fc.translate(a, [a, b], keep_pose=True, cropped=True).faces.astype(int)
+    kept = fc.translate(a, [a, b], keep_pose=True, size=SIZE, cropped=True).faces.astype(int)
     assert np.abs(kept[0] - np.asarray(a)).mean() < 2  # its own expression: itself
     calm = fc.translate(a, b, motion=0.0, keep_pose=True, cropped=True).faces
     np.testing.assert_allclose(calm, fc.deexpress(a, cropped=True).faces, atol=1)

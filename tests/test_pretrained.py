@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch.nn.functional as F
 
 from facecycle import FaceCycle, FaceCycleError, hub, list_weights
-from facecycle.evaluate.generation import compare_pictures
+from facecycle.evaluate.generation import compare_pictures, tensor
 from facecycle.evaluate.rendered import render
 from facecycle.hub import DEFAULT, SHIPPED, find_weights
+from facecycle.model.detail import detail
 
 pytestmark = pytest.mark.skipif(
     not (SHIPPED / f"{DEFAULT}.safetensors").is_file(), reason="this checkout ships no weights"
@@ -50,17 +52,26 @@ def test_their_threshold_was_measured(fc: FaceCycle) -> None:
 
 def test_frontalized_people_they_never_saw_come_nearer_to_the_truth(fc: FaceCycle) -> None:
     truth = render(6, 4, 64, seed=9)
-    made = fc.frontalize(list(truth.face), cropped=True).faces.astype(float)
+    made = fc.frontalize(list(truth.face), size=64, cropped=True).faces.astype(float)
     turned, true = truth.face.astype(float), truth.frontal.astype(float)
     assert np.abs(made - true).mean() < 0.7 * np.abs(turned - true).mean()
+
+
+def test_larger_frontal_faces_have_detail_and_some_of_it_is_true(fc: FaceCycle) -> None:
+    truth = render(6, 2, 128, seed=9)
+    made = fc.frontalize(list(truth.face), size=128, cropped=True).faces
+    shown, true, turned = (detail(tensor(x), 64).flatten(1) for x in (made, truth.frontal, truth.face))
+    assert shown.norm() > 0.4 * true.norm()
+    found, before = (F.cosine_similarity(x, true).mean() for x in (shown, turned))
+    assert found > 0.04 > before
 
 
 def test_an_expression_is_removed_and_taken_over_with_little_harm(fc: FaceCycle) -> None:
     truth = render(6, 4, 64, seed=9)
     source, driver = list(truth.face), truth.face[truth.driver]
-    made = fc.deexpress(source, cropped=True).faces
+    made = fc.deexpress(source, size=64, cropped=True).faces
     taken = [
-        fc.translate(one, other, keep_pose=True, cropped=True).faces[0]
+        fc.translate(one, other, keep_pose=True, size=64, cropped=True).faces[0]
         for one, other in zip(source, driver, strict=True)
     ]
     for pictures, true in ((made, truth.neutral), (np.stack(taken), truth.expressed)):

@@ -17,7 +17,7 @@ import numpy as np
 from facecycle.apply.compare import BY, THRESHOLD, Comparison, Hits, cosine, nearest
 from facecycle.apply.embed import Codes, about_codes, concatenate, embed_batches, refuse_single
 from facecycle.apply.encoders import About, Encoders, load_encoders
-from facecycle.apply.faces import OK, FaceReader
+from facecycle.apply.faces import OK, PASTED, SIZE, FaceReader
 from facecycle.errors import FaceCycleError
 from facecycle.hub import DEFAULT, find_weights
 
@@ -34,6 +34,10 @@ class FaceCycle:
     Every method takes ``cropped`` (the pictures are face crops already), ``face`` (``largest``, ``all``, or a number
     counted from the left) and ``batch_size``. A bad input among several becomes a row whose ``status`` says what is
     wrong; a single bad one raises `FaceCycleError`.
+
+    Those that make faces take ``size``, the pixels of a face: what the networks do not show at their own resolution is
+    fetched from the picture, as far as it is there (`facecycle.model.detail`). With ``paste`` they give whole pictures
+    too.
 
     Args:
         encoders: the networks; see `from_pretrained`.
@@ -71,10 +75,26 @@ class FaceCycle:
         return self.encoders.about
 
     def read(
-        self, inputs: Any, *, cropped: bool = False, face: str | int = "largest", whole: bool = False
+        self,
+        inputs: Any,
+        *,
+        cropped: bool = False,
+        face: str | int = "largest",
+        whole: bool = False,
+        fine: int | None = None,
     ) -> FaceReader:
-        """The faces of ``inputs`` as the networks see them, one at a time."""
-        return FaceReader(inputs, self.about.image_size, cropped, self.detector_weights, face, whole)
+        """The faces of ``inputs`` as the networks see them, and at ``fine`` pixels too if asked, one at a time."""
+        return FaceReader(inputs, self.about.image_size, cropped, self.detector_weights, face, whole, fine)
+
+    def read_fine(self, inputs: Any, size: int, paste: bool, **reading: Any) -> FaceReader:
+        """`read` for faces that are made anew, ``size`` pixels large.
+
+        Raises:
+            FaceCycleError: a size out of bounds.
+        """
+        if not 16 <= size <= 2048:
+            raise FaceCycleError(f"size {size}: give between 16 and 2048 pixels")
+        return self.read(inputs, whole=paste, fine=PASTED if paste else size, **reading)
 
     def embed_batches(self, inputs: Any, *, batch_size: int = BATCH, **reading: Any) -> Iterator[Codes]:
         """`embed` batch by batch, for more faces than memory holds."""
@@ -149,17 +169,17 @@ class FaceCycle:
         hits: Hits = nearest(code, np.concatenate(codes), top)
         return [(names[i], float(s)) for i, s in zip(hits.indices, hits.similarity, strict=True)]
 
-    def frontalize(self, inputs: Any, *, paste: bool = False, **options: Any) -> Faces:
+    def frontalize(self, inputs: Any, *, size: int = SIZE, paste: bool = False, **options: Any) -> Faces:
         """Without expression and pose: the person's neutral frontal face."""
-        return self._remade("frontalize", inputs, paste, **options)
+        return self._collect(self.remake_batches("frontalize", inputs, size=size, paste=paste, **options))
 
-    def deexpress(self, inputs: Any, *, paste: bool = False, **options: Any) -> Faces:
+    def deexpress(self, inputs: Any, *, size: int = SIZE, paste: bool = False, **options: Any) -> Faces:
         """Without expression, in the pose it has."""
-        return self._remade("deexpress", inputs, paste, **options)
+        return self._collect(self.remake_batches("deexpress", inputs, size=size, paste=paste, **options))
 
-    def mean_face(self, inputs: Any, *, paste: bool = False, **options: Any) -> Faces:
-        """Without motion and identity: nobody in particular."""
-        return self._remade("mean_face", inputs, paste, **options)
+    def mean_face(self, inputs: Any, *, size: int = SIZE, paste: bool = False, **options: Any) -> Faces:
+        """Without motion and identity: nobody in particular, and soft at any size."""
+        return self._collect(self.remake_batches("mean_face", inputs, size=size, paste=paste, **options))
 
     def translate(
         self,
@@ -169,6 +189,7 @@ class FaceCycle:
         identity: float = 1.0,
         motion: float = 1.0,
         keep_pose: bool = False,
+        size: int = SIZE,
         paste: bool = False,
         **options: Any,
     ) -> Faces:
@@ -180,24 +201,32 @@ class FaceCycle:
             identity: how much of the source's identity, in [0, 1]; at 0 the mean face moves.
             motion: how much of the driver's motion, in [0, 1]; at 0 the face stays neutral and frontal.
             keep_pose: take the driver's expression alone; at ``motion=0`` the face has none. Needs the whole identity.
-            paste: also give the source's picture with the new face in it.
+            size: pixels of a face.
+            paste: also give the source's picture with the new face in it; faces then have 512 pixels.
             options: as for all methods.
         """
         strength: dict[str, Any] = {"identity": identity, "motion": motion, "keep_pose": keep_pose}
-        return self._collect(self.translate_batches(source, driver, **strength, paste=paste, **options))
+        return self._collect(self.translate_batches(source, driver, **strength, size=size, paste=paste, **options))
 
-    def interpolate(self, a: Any, b: Any, *, steps: int = 9, cropped: bool = False) -> Faces:
+    def interpolate(self, a: Any, b: Any, *, steps: int = 9, size: int = SIZE, cropped: bool = False) -> Faces:
         """``steps`` faces from ``a`` to ``b``, both codes changing evenly."""
         from facecycle.apply.remake import one_crop
         from facecycle.apply.transfer import interpolate_pair
 
         if steps < 2:
             raise FaceCycleError(f"steps {steps}: at least 2, the two ends")
-        rows = [one_crop(self.read(x, cropped=cropped)) for x in (a, b)]
+        rows = [one_crop(self.read_fine(x, size, False, cropped=cropped)) for x in (a, b)]
         return interpolate_pair(self.networks("interpolate"), rows[0], rows[1], steps)
 
     def remake_batches(
-        self, verb: str, inputs: Any, *, paste: bool = False, batch_size: int = BATCH, **reading: Any
+        self,
+        verb: str,
+        inputs: Any,
+        *,
+        size: int = SIZE,
+        paste: bool = False,
+        batch_size: int = BATCH,
+        **reading: Any,
     ) -> Iterator[Faces]:
         """``frontalize``, ``deexpress`` or ``mean_face`` batch by batch."""
         from facecycle.apply import transform
@@ -205,8 +234,7 @@ class FaceCycle:
 
         networks = self.networks(verb)
         change = partial(getattr(transform, verb), networks.networks)
-        reader = self.read(inputs, whole=paste, **reading)
-        return remake_batches(networks, reader, change, batch_size, detail=verb == "deexpress")
+        return remake_batches(networks, self.read_fine(inputs, size, paste, **reading), change, batch_size)
 
     def translate_batches(
         self,
@@ -216,6 +244,7 @@ class FaceCycle:
         identity: float = 1.0,
         motion: float = 1.0,
         keep_pose: bool = False,
+        size: int = SIZE,
         paste: bool = False,
         batch_size: int = BATCH,
         **reading: Any,
@@ -226,7 +255,7 @@ class FaceCycle:
 
         check_strengths(identity, motion, keep_pose)
         networks = self.networks("translate")
-        row = one_crop(self.read(source, whole=paste, cropped=reading.get("cropped", False)))
+        row = one_crop(self.read_fine(source, size, paste, cropped=reading.get("cropped", False)))
         return Puppet(networks, row, identity, motion, keep_pose).follow(self.read(driver, **reading), batch_size)
 
     def networks(self, verb: str) -> TorchNetworks:
@@ -248,9 +277,6 @@ class FaceCycle:
                 f"{self.about.source}: trained by {method}, which makes no pictures: {verb} needs others"
             )
         return self.encoders
-
-    def _remade(self, verb: str, inputs: Any, paste: bool, **options: Any) -> Faces:
-        return self._collect(self.remake_batches(verb, inputs, paste=paste, **options))
 
     def _collect(self, batches: Iterator[Faces]) -> Faces:
         from facecycle.apply.remake import concatenate_faces

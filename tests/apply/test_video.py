@@ -65,7 +65,7 @@ def times_of(path: Path) -> list[float]:
 
 def frontalize(fc: FaceCycle, video: Path, out: Path, **options: bool) -> list[tuple[str, str]]:
     items = fc.read(video).items
-    return save_remade(items, lambda item: fc.remake_batches("frontalize", item, **options), out, 64, lambda *_: None)
+    return save_remade(items, lambda item: fc.remake_batches("frontalize", item, size=64, **options), out)
 
 
 def test_times_of_a_variable_rate_and_the_sound_are_kept(fc: FaceCycle, frames, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def test_a_whole_report_of_untrained_networks_says_how_bad_they_are(monkeypatch:
     for name in ("frontal", "neutral", "expression transferred", "reenacted", "self-reenacted"):
         for measure_name in ("L1", "PSNR", "SSIM"):
             assert {f"{name} {measure_name}", f"{name}, input copied {measure_name}"} <= set(report.numbers)
+    assert {"frontal at 256 px SSIM", "neutral at 256 px, enlarged L1", "reenacted at 256 px L1"} <= set(report.numbers)
     agreeing = {"frontal faces of a clip apart, L1", "mean faces of two people apart, L1", "similarity by own code"}
     assert agreeing | {"residual yaw", "flow error px"} <= set(report.numbers)
 

@@ -92,6 +92,9 @@ def test_pictures_equal_the_library_s(fc: FaceCycle, web: httpx.Client) -> None:
     assert front.headers["content-type"] == "image/png"
     shown = np.asarray(Image.open(io.BytesIO(front.content)), int)
     assert np.abs(shown - fc.frontalize(a, cropped=True).faces[0].astype(int)).max() <= 1
+    small = web.post("/frontalize?cropped=true&size=40", files={"picture": data(a)})
+    assert Image.open(io.BytesIO(small.content)).size == (40, 40)
+    assert web.post("/frontalize?cropped=true&size=5000", files={"picture": data(a)}).status_code == 422
     moved = web.post(
         "/translate?cropped=true", files={"source": data(a), "driver": data(b)}, data={"identity": 0.5, "motion": 0.7}
     )

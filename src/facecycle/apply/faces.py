@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
 from facecycle.apply.inputs import OK, Item, Shot, StoredFace, find_items
 from facecycle.apply.steady import Steady
@@ -21,6 +22,8 @@ __all__ = ["OK", "FaceReader", "PictureFace"]
 
 SMALLEST = 16.0  # pixels of a face's shorter side; a smaller one has nothing to read
 CHOICES = ("largest", "all")
+SIZE = 256  # pixels of a face that is made, where no other size is asked for
+PASTED = 512  # of one that is pasted back into its picture
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class PictureFace:
     """Seconds, of a video's frame."""
     picture: UInt8[np.ndarray, "h w 3"] | None = None
     """The whole picture, where it was asked for."""
+    fine: UInt8[np.ndarray, "d d 3"] | None = None
+    """The crop again, larger or smaller, where it was asked for."""
 
 
 class FaceReader:
@@ -51,6 +56,7 @@ class FaceReader:
         detector_weights: file of the face detector, where the installed one is not wanted.
         face: ``largest`` (the main face), ``all``, or the number of a face, from left to right.
         whole: keep each whole picture in its row, to paste a face back.
+        fine: pixels of a second crop, if that is wanted.
 
     Raises:
         FaceCycleError: an input does not exist, nothing was found, or a face set is of another size.
@@ -64,10 +70,11 @@ class FaceReader:
         detector_weights: str | None = None,
         face: str | int = "largest",
         whole: bool = False,
+        fine: int | None = None,
     ) -> None:
         if face not in CHOICES and not str(face).isdigit():
             raise FaceCycleError(f"face {face!r}: give largest, all, or a number counted from the left, from 0")
-        self.size, self.face, self.whole = size, face, whole
+        self.size, self.face, self.whole, self.fine = size, face, whole, fine
         self._detector_options = "none" if cropped else "yunet", detector_weights
         self._detector: Detector | None = None
         self.items: list[Item] = find_items(inputs, size)
@@ -96,7 +103,9 @@ class FaceReader:
         if isinstance(item, StoredFace):
             shot = next(item.shots())
             box = np.full(4, np.nan) if shot.picture is None else item.faces.columns["box"][item.row]
-            yield PictureFace(shot.name, shot.status, shot.picture, box)
+            crop = shot.picture
+            fine = None if crop is None or self.fine is None else resized(crop, self.fine)
+            yield PictureFace(shot.name, shot.status, crop, box, fine=fine)
             return
         steady, scene = (Steady(), SceneChange()) if item.moving else (None, None)
         for shot in item.shots():
@@ -119,7 +128,8 @@ class FaceReader:
         for number, (face, square) in enumerate(zip(chosen, squares, strict=True)):
             name = f"{shot.name}@{number}" if self.face == "all" else shot.name
             crop = cut(shot.picture, square, self.size)
-            yield PictureFace(name, OK, crop, face.box, square, shot.time, whole)
+            fine = None if self.fine is None else cut(shot.picture, square, self.fine)
+            yield PictureFace(name, OK, crop, face.box, square, shot.time, whole, fine)
 
     def _choose(self, picture: np.ndarray, faces: list[Face], steady: Steady | None) -> list[Face] | str:
         """The faces wanted, or why there are none."""
@@ -136,3 +146,10 @@ class FaceReader:
             return [(steady and steady.recall(large)) or main_face(large, picture.shape[1], picture.shape[0])]
         index = int(self.face)
         return [large[index]] if index < len(large) else f"no face {index}: {len(large)} in the picture, counted from 0"
+
+
+def resized(face: UInt8[np.ndarray, "s s 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """A square picture at another size."""
+    if len(face) == size:
+        return face
+    return np.asarray(Image.fromarray(face).resize((size, size), Image.Resampling.BICUBIC))

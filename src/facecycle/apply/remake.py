@@ -15,13 +15,12 @@ from torch import Tensor
 from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.apply.paste import paste
 from facecycle.apply.torch_networks import TorchNetworks
-from facecycle.data.crop import Crop, cut
+from facecycle.data.crop import Crop
 from facecycle.draw import to_uint8
 from facecycle.errors import FaceCycleError
 
 Verb = Callable[..., Float[Tensor, "b 3 h w"]]
-DETAIL = 512  # pixels of a face that is pasted back with the picture's own detail
-DETAILED = 16  # of these at a time: 200 MB
+AT_ONCE = 2**22  # pixels of large faces: 64 of 256 pixels, 16 of 512; half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Faces:
     names: list[str]
     status: list[str]
     faces: UInt8[np.ndarray, "n s s 3"]
-    """As large as the networks' crops; `DETAIL` pixels where they were pasted with the picture's own detail."""
+    """As large as was asked for."""
     boxes: Float[np.ndarray, "n 4"]
     """x, y, width, height in picture pixels; NaN without a face."""
     times: Float[np.ndarray, " n"]
@@ -52,27 +51,30 @@ class Faces:
         ]
 
 
-def remake_batches(
-    networks: TorchNetworks, reader: FaceReader, verb: Verb, batch_size: int, detail: bool = False
-) -> Iterator[Faces]:
+def remake_batches(networks: TorchNetworks, reader: FaceReader, verb: Verb, batch_size: int) -> Iterator[Faces]:
     """Every face changed by ``verb``, by batches; pasted back if ``reader`` keeps whole pictures.
 
-    ``detail``: the verb takes the faces of such pictures at `DETAIL` pixels too, and gives them back at that size.
+    The verb is given the crops and, if ``reader`` cuts these, the finer ones, whose size its faces then have.
     """
-    detail = detail and reader.whole
-    for rows in reader.batches(min(batch_size, DETAILED) if detail else batch_size):
-        yield remake_rows(networks, rows, verb, DETAIL if detail else reader.size, detail)
+    size = reader.size if reader.fine is None else reader.fine
+    for rows in reader.batches(fitting(batch_size, size)):
+        yield remake_rows(networks, rows, verb, size)
+
+
+def fitting(batch_size: int, size: int) -> int:
+    """How many faces of ``size`` pixels are made at a time, where ``batch_size`` are wanted."""
+    return max(1, min(batch_size, AT_ONCE // size**2))
 
 
 @torch.inference_mode()
-def remake_rows(networks: TorchNetworks, rows: list[PictureFace], verb: Verb, size: int, detail: bool = False) -> Faces:
-    """One batch; ``size`` is that of the faces that the verb gives, ``detail`` as in `remake_batches`."""
+def remake_rows(networks: TorchNetworks, rows: list[PictureFace], verb: Verb, size: int) -> Faces:
+    """One batch; ``size`` is that of the faces that the verb gives."""
     faces = np.zeros((len(rows), size, size, 3), np.uint8)
     found = [index for index, row in enumerate(rows) if row.crop is not None]
     if found:
-        crops = np.stack([row.crop for row in rows if row.crop is not None])
-        fine = [networks.tensor(np.stack([fine_crop(rows[index]) for index in found]))] if detail else []
-        faces[found] = to_uint8(verb(networks.tensor(crops), *fine))
+        both = ([row.crop for row in rows], [row.fine for row in rows])
+        crops, fine = ([picture for picture in pictures if picture is not None] for pictures in both)
+        faces[found] = to_uint8(verb(*(networks.tensor(np.stack(part)) for part in (crops, fine) if part)))
     return Faces(
         [row.name for row in rows],
         [row.status for row in rows],
@@ -82,14 +84,6 @@ def remake_rows(networks: TorchNetworks, rows: list[PictureFace], verb: Verb, si
         [row.square for row in rows],
         _pasted(rows, faces),
     )
-
-
-def fine_crop(row: PictureFace) -> UInt8[np.ndarray, "d d 3"]:
-    """The face as its picture shows it; enlarged, where there is no picture."""
-    assert row.crop is not None
-    if row.picture is None or row.square is None:
-        return np.asarray(Image.fromarray(row.crop).resize((DETAIL, DETAIL), Image.Resampling.BICUBIC))
-    return cut(row.picture, row.square, DETAIL)
 
 
 def _pasted(rows: list[PictureFace], faces: np.ndarray) -> list[np.ndarray | None]:

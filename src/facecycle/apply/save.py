@@ -20,7 +20,7 @@ Remake = Callable[[Item], Iterator[Faces]]
 
 
 def save_remade(
-    items: list[Item], remake: Remake, out: Path, size: int = 256, on_row: Callable[[], None] = lambda: None
+    items: list[Item], remake: Remake, out: Path, on_row: Callable[[], None] = lambda: None
 ) -> list[tuple[str, str]]:
     """Write what ``remake`` makes of each input: a PNG for a picture, a clip with its sound for a video.
 
@@ -29,7 +29,6 @@ def save_remade(
         remake: gives the rows of one input.
         out: for a single input a file (``.png``, ``.jpg``, ``.mp4``, ...); else, or without a suffix, a folder, in
             which names repeat those of the inputs.
-        size: pixels of a face that is not pasted back.
         on_row: called for every row.
 
     Returns:
@@ -50,9 +49,9 @@ def save_remade(
         try:
             if item.moving:
                 sound = Path(item.name) if Path(item.name).is_file() else None
-                bad += write_clip(batches, target, sound, size, on_row)
+                bad += write_clip(batches, target, sound, on_row)
             else:
-                bad += _save_pictures(batches, target, size, on_row)
+                bad += _save_pictures(batches, target, on_row)
         except FaceCycleError as error:
             if len(items) == 1:
                 raise
@@ -87,9 +86,7 @@ def _relative_name(item: Item) -> Path:
     return Path(os.path.abspath(item.name))  # links keep their place
 
 
-def _save_pictures(
-    batches: Iterator[Faces], target: Path, size: int, on_row: Callable[[], None]
-) -> list[tuple[str, str]]:
+def _save_pictures(batches: Iterator[Faces], target: Path, on_row: Callable[[], None]) -> list[tuple[str, str]]:
     bad, whole = [], None
     number = 0
     for batch in batches:
@@ -101,7 +98,7 @@ def _save_pictures(
             whole = batch.pictures[row]
             if whole is None:
                 path = target if not number else target.with_name(f"{target.stem}@{number}{target.suffix}")
-                _save(Image.fromarray(batch.faces[row]).resize((size, size), Image.Resampling.BICUBIC), path)
+                _save(Image.fromarray(batch.faces[row]), path)
             number += 1
     if whole is not None:  # the last row shows all faces of the picture
         _save(Image.fromarray(np.ascontiguousarray(whole)), target)

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from facecycle.apply import transform
 from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.apply.paste import paste
-from facecycle.apply.remake import DETAIL, DETAILED, Faces, fine_crop, remake_rows
+from facecycle.apply.remake import Faces, fitting, remake_rows
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.draw import to_uint8
 from facecycle.errors import FaceCycleError
@@ -23,7 +23,8 @@ class Puppet:
 
     Args:
         networks: all five.
-        source: its crop; its whole picture too, if the result shall be pasted into it.
+        source: its crop; a finer one too, if the result shall be as large as that; its whole picture, if the result
+            shall be pasted into it.
         identity, motion: strengths; see `check_strengths` and `facecycle.apply.transform.translate`.
         keep_pose: take the drivers' expression alone; see `facecycle.apply.transform.express`.
     """
@@ -38,21 +39,19 @@ class Puppet:
         keep_pose: bool = False,
     ) -> None:
         assert source.crop is not None
-        self.networks, self.source, self.motion, self.keep_pose = networks, source, motion, keep_pose
+        self.networks, self.source, self.motion = networks, source, motion
         self._face = networks.tensor(source.crop[None])
-        self._fine, self.size = None, source.crop.shape[0]
-        if keep_pose and source.picture is not None:
-            self._fine, self.size = networks.tensor(fine_crop(source)[None]), DETAIL
-        if not keep_pose:
-            self._face = transform.person(networks.networks, self._face, identity)
+        self._fine = None if source.fine is None else networks.tensor(source.fine[None])
+        self._still = None if keep_pose else transform.person(networks.networks, self._face, identity, self._fine)
+        self.size = len(source.crop if source.fine is None else source.fine)
 
     def move(self, driver: Face) -> Fine:
-        """The source in the motion of each driver; in its own pose, and with its whole picture, at `DETAIL` pixels."""
+        """The source in the motion of each driver."""
         parts = self.networks.networks
-        if self.keep_pose:
+        if self._still is None:
             return transform.express(parts, self._face, driver, self.motion, self._fine)
         flow = self.motion * transform.flows(parts, driver).to_face
-        return parts.face_generator(self._face.expand(len(driver), -1, -1, -1), flow)
+        return transform.move(parts, self._still.repeated(len(driver)), flow)
 
     @torch.inference_mode()
     def picture(self, driver: PictureFace) -> UInt8[np.ndarray, "h w 3"]:
@@ -64,7 +63,7 @@ class Puppet:
 
     def follow(self, drivers: FaceReader, batch_size: int) -> Iterator[Faces]:
         """A row for each of the drivers' faces."""
-        batches = drivers.batches(batch_size if self._fine is None else min(batch_size, DETAILED))
+        batches = drivers.batches(fitting(batch_size, self.size))
         whole, square = self.source.picture, self.source.square
         for batch in (remake_rows(self.networks, rows, self.move, self.size) for rows in batches):
             if whole is None or square is None:
@@ -96,12 +95,10 @@ def check_strengths(identity: float, motion: float, keep_pose: bool) -> None:
 
 @torch.inference_mode()
 def interpolate_pair(networks: TorchNetworks, a: PictureFace, b: PictureFace, steps: int) -> Faces:
-    """From one face to another; ``times`` holds the share of the way."""
-    assert a.crop is not None
-    assert b.crop is not None
-    drawn = transform.interpolate(
-        networks.networks, networks.tensor(a.crop[None]), networks.tensor(b.crop[None]), steps
-    )
+    """From one face to another, as large as their finer crops; ``times`` holds the share of the way."""
+    crops, fine = ([row.crop for row in (a, b)], [row.fine for row in (a, b)])
+    ends, large = (networks.tensor(np.stack([x for x in both if x is not None])) for both in (crops, fine))
+    drawn = transform.interpolate(networks.networks, ends, steps, large)
     share = np.linspace(0, 1, steps)
     return Faces(
         [f"{a.name} -> {b.name} {part:.2f}" for part in share],

@@ -1,6 +1,11 @@
-"""What the networks can do to faces: each verb on tensors. Faces are ``B 3 H W``, RGB in [0, 1]."""
+"""What the networks can do to faces: each verb on tensors. Faces are ``B 3 H W``, RGB in [0, 1].
+
+``fine`` are always the same faces at another resolution, which the result then has: see `facecycle.model.detail`.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -8,33 +13,59 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.cycles.identity import remove_identity, restore_identity
-from facecycle.cycles.motion import motion_codes, read_motion, remove_motion
+from facecycle.cycles.motion import draw_neutral, motion_codes, read_motion
+from facecycle.model.detail import brought_detail, enlarge, grow
+from facecycle.model.face_generator import Drawn
 from facecycle.model.flow import DECODED, FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import compose, pixel_grid, resize, warp
 from facecycle.types import Face, Field, Fine, Flow
 
 
-def frontalize(networks: Networks, face: Face) -> Face:
+@dataclass(frozen=True)
+class Still:
+    """A neutral face, and what a larger picture shows of it beyond that."""
+
+    face: Face
+    detail: Float[Tensor, "b 3 H W"] | None = None
+
+    @property
+    def fine(self) -> Fine | None:
+        """The larger picture, where there is one."""
+        return None if self.detail is None else grow(self.face, self.detail) + self.detail
+
+    def repeated(self, count: int) -> Still:
+        """The one face so many times."""
+        detail = None if self.detail is None else self.detail.expand(count, -1, -1, -1)
+        return Still(self.face.expand(count, -1, -1, -1), detail)
+
+
+def frontalize(networks: Networks, face: Face, fine: Fine | None = None) -> Fine:
     """N: without expression and pose."""
-    return remove_motion(networks, face)[2]
+    drawn = draw_neutral(networks, face, flows(networks, face))
+    return drawn.face if fine is None else enlarge(drawn, fine)
 
 
 def deexpress(networks: Networks, face: Face, fine: Fine | None = None) -> Fine:
-    """Without expression, in the pose it has: to the neutral face, and back as if it had no expression.
-
-    ``fine``: see `nudge`.
-    """
+    """Without expression, in the pose it has: to the neutral face, and back as if it had no expression."""
     field, expression = split_field(networks, face)
     return nudge(networks, face, field, field - expression, fine)
 
 
-def mean_face(networks: Networks, face: Face) -> Face:
-    """M: what is left of a face without its motion and its identity."""
-    return remove_identity(networks, frontalize(networks, face), networks.identity_encoder(face))
+def mean_face(networks: Networks, face: Face, fine: Fine | None = None) -> Fine:
+    """M: what is left of a face without its motion and its identity; it has no detail, however large."""
+    mean = remove_identity(networks, frontalize(networks, face), networks.identity_encoder(face))
+    return mean if fine is None else grow(mean, fine)
 
 
-def translate(networks: Networks, source: Face, driver: Face, identity: float = 1.0, motion: float = 1.0) -> Face:
+def translate(
+    networks: Networks,
+    source: Face,
+    driver: Face,
+    identity: float = 1.0,
+    motion: float = 1.0,
+    fine: Fine | None = None,
+) -> Fine:
     """The source's identity with the driver's expression and pose (paper, section 4.4).
 
     Args:
@@ -42,9 +73,16 @@ def translate(networks: Networks, source: Face, driver: Face, identity: float = 
         source, driver: as many of one as of the other.
         identity: how much of the source's identity, in [0, 1]; at 0 it is the mean face that moves.
         motion: how much of the driver's motion, in [0, 1]; at 0 the face is neutral and frontal.
+        fine: the source.
     """
     flow = flows(networks, driver).to_face
-    return networks.face_generator(person(networks, source, identity), motion * flow)
+    return move(networks, person(networks, source, identity, fine), motion * flow)
+
+
+def move(networks: Networks, still: Still, flow: Flow) -> Fine:
+    """Neutral faces, each in the motion that its flow holds."""
+    drawn, fine = follow(networks, still.face, flow), still.fine
+    return drawn.face if fine is None else enlarge(drawn, fine)
 
 
 def express(
@@ -60,44 +98,58 @@ def express(
         networks: all five.
         source, driver: as many of one as of the other, or one source.
         motion: how much of the driver's expression, in [0, 1]; at 0 the face has none.
-        fine: the source at another resolution, see `nudge`.
+        fine: the source.
     """
     field, own = split_field(networks, source)
     _, other = split_field(networks, driver)
     return nudge(networks, source, field, field - own + motion * other, fine)
 
 
-def person(networks: Networks, source: Face, identity: float = 1.0) -> Face:
+def person(networks: Networks, source: Face, identity: float = 1.0, fine: Fine | None = None) -> Still:
     """The source's neutral face with a share ``s`` of its identity ``y``; M at 0, N at 1.
 
     In between R(M, s y) + s (N - R(M, y)) + (1 - s) (M - R(M, 0)): what restoring identity misses at either end is
-    added in proportion.
+    added in proportion, and so is detail.
     """
-    neutral = frontalize(networks, source)
+    drawn = draw_neutral(networks, source, flows(networks, source))
+    detail = None if fine is None else identity * brought_detail(drawn, fine)
+    neutral = drawn.face
     if identity == 1:
-        return neutral
+        return Still(neutral, detail)
     code = networks.identity_encoder(source)
     mean = remove_identity(networks, neutral, code)
     missed_there = neutral - restore_identity(networks, mean, code)
     missed_here = mean - restore_identity(networks, mean, torch.zeros_like(code))
-    return restore_identity(networks, mean, identity * code) + identity * missed_there + (1 - identity) * missed_here
+    face = restore_identity(networks, mean, identity * code) + identity * missed_there + (1 - identity) * missed_here
+    return Still(face, detail)
 
 
-def interpolate(networks: Networks, a: Face, b: Face, steps: int = 9) -> Float[Tensor, "steps 3 h w"]:
-    """From one face to another, both codes on the straight line between theirs; ``a`` and ``b`` are ``1 3 H W``."""
-    (flow_a, neutral_a), (flow_b, neutral_b) = (remove_motion(networks, x)[1:] for x in (a, b))
-    code_a, code_b = networks.identity_encoder(a), networks.identity_encoder(b)
-    mean_a, mean_b = remove_identity(networks, neutral_a, code_a), remove_identity(networks, neutral_b, code_b)
-    share = torch.linspace(0, 1, steps, device=a.device)[:, None, None, None]
+def interpolate(
+    networks: Networks,
+    ends: Float[Tensor, "2 3 h w"],
+    steps: int = 9,
+    fine: Float[Tensor, "2 3 H W"] | None = None,
+) -> Float[Tensor, "steps 3 _ _"]:
+    """From one face to another, both codes on the straight line between theirs."""
+    flow = flows(networks, ends)
+    drawn = draw_neutral(networks, ends, flow)
+    code = networks.identity_encoder(ends)
+    mean = remove_identity(networks, drawn.face, code)
+    share = torch.linspace(0, 1, steps, device=ends.device)
 
-    def between(x: Tensor, y: Tensor) -> Tensor:
-        return torch.lerp(x, y, share.view(-1, *[1] * (x.ndim - 1)))
+    def between(x: Tensor) -> Tensor:
+        return torch.lerp(x[:1], x[1:], share.view(-1, *[1] * (x.ndim - 1)))
 
-    missed = between(
-        neutral_a - restore_identity(networks, mean_a, code_a), neutral_b - restore_identity(networks, mean_b, code_b)
-    )
-    neutral = restore_identity(networks, between(mean_a, mean_b), between(code_a, code_b)) + missed
-    return networks.face_generator(neutral, between(flow_a.to_face, flow_b.to_face))
+    missed = between(drawn.face - restore_identity(networks, mean, code))
+    face = restore_identity(networks, between(mean), between(code)) + missed
+    detail = None if fine is None else between(brought_detail(drawn, fine))
+    return move(networks, Still(face, detail), between(flow.to_face))
+
+
+def follow(networks: Networks, face: Face, flow: Flow) -> Drawn:
+    """A face moved along a flow."""
+    generator = networks.face_generator
+    return generator.draw(generator.move(generator.encode(face), flow))
 
 
 def flows(networks: Networks, face: Face) -> FlowPair:
@@ -138,15 +190,15 @@ def nudge(
         face: as many as there are wanted fields, or one.
         own: what `split_field` gives of each.
         wanted: the same with another expression.
-        fine: the same faces at any resolution, which the result then has: what is fetched is as sharp as they are.
+        fine: what is fetched is as sharp as this.
     """
     decoder = networks.flow_decoder
     face, own, fine = (x.expand(len(wanted), -1, -1, -1) for x in (face, own, face if fine is None else fine))
     flow = compose(decoder.pair(own).to_neutral, decoder.pair(wanted).to_face)
-    drawn = networks.face_generator(face, flow)
+    drawn = enlarge(follow(networks, face, flow), fine)
     far = F.adaptive_avg_pool2d(flow, DECODED).norm(dim=1, keepdim=True)
+    far = resize(F.max_pool2d(far, 3, 1, 1), *fine.shape[-2:])
     fetched = warp(fine, flow, "bicubic").clamp(0, 1)
-    far, drawn = (resize(x.to(fetched), *fine.shape[-2:]) for x in (F.max_pool2d(far, 3, 1, 1), drawn))
     return torch.lerp(fetched, drawn, ((far - FETCHED) / (PAINTED - FETCHED)).clamp(0, 1))
 
 

@@ -149,10 +149,9 @@ def write_clip(
     batches: Iterator[Faces],
     out: Path,
     sound_from: Path | None = None,
-    size: int = 256,
     on_frame: Callable[[], None] = lambda: None,
 ) -> list[tuple[str, str]]:
-    """Write the frames of one video: whole pictures where there are some, else faces at ``size`` pixels.
+    """Write the frames of one video: whole pictures where there are some, else faces.
 
     A frame without a face shows the last one that had one, so that times, and sound, stay right.
 
@@ -173,7 +172,8 @@ def write_clip(
                     continue
                 faceless += status != OK
                 if status == OK or batch.pictures[row] is not None:
-                    last = _frame(batch, row, size)
+                    whole = batch.pictures[row]
+                    last = batch.faces[row] if whole is None else whole
                 waiting += last is None
                 if last is not None:
                     clip.add(last, float(batch.times[row]))
@@ -185,10 +185,3 @@ def write_clip(
     if faceless:
         remarks.append((str(out), f"{faceless} frames without a face"))
     return remarks
-
-
-def _frame(batch: Faces, row: int, size: int) -> np.ndarray:
-    whole = batch.pictures[row]
-    if whole is not None:
-        return whole
-    return np.asarray(Image.fromarray(batch.faces[row]).resize((size, size), Image.Resampling.BICUBIC))

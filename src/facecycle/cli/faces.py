@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from facecycle.apply.faces import SIZE
 from facecycle.cli import app
 from facecycle.cli.apply import (
     BatchSize,
@@ -41,7 +42,7 @@ def frontalize(
     weights: WeightsOption = DEFAULT,
     out: Out = Path("frontal"),
     paste: Paste = False,
-    size: Size = 256,
+    size: Size = SIZE,
     cropped: Cropped = False,
     face: FaceOption = "largest",
     device: Device = "auto",
@@ -51,8 +52,8 @@ def frontalize(
 ) -> None:
     """Remove expression and pose; of a video, write a stabilised frontal clip."""
     fc = open_weights(weights, device, download, detector_weights)
-    reading = {"cropped": cropped, "face": face, "paste": paste, "batch_size": batch_size}
-    _write(fc, pictures, lambda item: fc.remake_batches("frontalize", item, **reading), out, size, face)
+    reading = {"cropped": cropped, "face": face, "size": size, "paste": paste, "batch_size": batch_size}
+    _write(fc, pictures, lambda item: fc.remake_batches("frontalize", item, **reading), out, face)
 
 
 @app.command()
@@ -61,7 +62,7 @@ def deexpress(
     weights: WeightsOption = DEFAULT,
     out: Out = Path("deexpressed"),
     paste: Paste = False,
-    size: Size = 256,
+    size: Size = SIZE,
     cropped: Cropped = False,
     face: FaceOption = "largest",
     device: Device = "auto",
@@ -71,8 +72,8 @@ def deexpress(
 ) -> None:
     """Remove the expression and keep the pose."""
     fc = open_weights(weights, device, download, detector_weights)
-    reading = {"cropped": cropped, "face": face, "paste": paste, "batch_size": batch_size}
-    _write(fc, pictures, lambda item: fc.remake_batches("deexpress", item, **reading), out, size, face)
+    reading = {"cropped": cropped, "face": face, "size": size, "paste": paste, "batch_size": batch_size}
+    _write(fc, pictures, lambda item: fc.remake_batches("deexpress", item, **reading), out, face)
 
 
 @app.command()
@@ -85,7 +86,7 @@ def translate(
     motion: Motion = 1.0,
     keep_pose: KeepPose = False,
     paste: Paste = False,
-    size: Size = 256,
+    size: Size = SIZE,
     cropped: Cropped = False,
     face: FaceOption = "largest",
     device: Device = "auto",
@@ -95,9 +96,9 @@ def translate(
 ) -> None:
     """Give one person's face the expression and pose of others."""
     fc = open_weights(weights, device, download, detector_weights)
-    strength = {"identity": identity, "motion": motion, "keep_pose": keep_pose, "paste": paste}
+    strength = {"identity": identity, "motion": motion, "keep_pose": keep_pose, "size": size, "paste": paste}
     reading: dict[str, Any] = {**strength, "cropped": cropped, "face": face, "batch_size": batch_size}
-    _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, size, face)
+    _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, face)
 
 
 @app.command()
@@ -110,7 +111,7 @@ def animate(
     motion: Motion = 1.0,
     keep_pose: KeepPose = False,
     paste: Paste = False,
-    size: Size = 256,
+    size: Size = SIZE,
     device: Device = "auto",
     batch_size: BatchSize = 16,
     detector_weights: DetectorWeights = None,
@@ -120,9 +121,9 @@ def animate(
     fc = open_weights(weights, device, download, detector_weights)
     if not all(item.moving for item in fc.read(driver).items):
         raise FaceCycleError(f"{driver}: no video; to take the expression of a picture use `facecycle translate`")
-    strength = {"identity": identity, "motion": motion, "keep_pose": keep_pose, "paste": paste}
+    strength = {"identity": identity, "motion": motion, "keep_pose": keep_pose, "size": size, "paste": paste}
     reading: dict[str, Any] = {**strength, "batch_size": batch_size}
-    _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, size, "largest")
+    _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, "largest")
 
 
 @app.command()
@@ -139,13 +140,13 @@ def export(
         typer.echo(f"{report.path}: largest difference from PyTorch {report.difference:.1e}")
 
 
-def _write(fc: Any, inputs: Any, remake: Any, out: Path, size: int, face: str) -> None:
+def _write(fc: Any, inputs: Any, remake: Any, out: Path, face: str) -> None:
     from facecycle.apply.save import save_remade
 
     items = fc.read(inputs).items
     if face == "all" and any(item.moving for item in items):
         raise FaceCycleError("--face all: a clip follows one face; give largest, or a number counted from the left")
     with progress("faces", None if any(item.moving for item in items) else len(items)) as step:
-        bad = save_remade(items, lambda item: remake(item), out, size, step)
+        bad = save_remade(items, remake, out, step)
     tell_bad(bad)
     typer.echo(str(out))

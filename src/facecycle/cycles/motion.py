@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.model.encoder import with_mirrored
+from facecycle.model.face_generator import Drawn
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import reflect, warp
@@ -78,11 +79,30 @@ def read_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair]:
 def remove_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair, Face]:
     """De-expression: the motion code, its flow fields, and the neutral face; the mirror as in `read_motion`."""
     motion, flow = read_motion(networks, face)
+    return motion, flow, draw_neutral(networks, face, flow).face
+
+
+def draw_neutral(networks: Networks, face: Face, flow: FlowPair) -> Drawn:
+    """The neutral face, and where its pixels are from; ``flow`` is that of the face."""
+    generator = networks.face_generator
     if not networks.mirrored:
-        return motion, flow, networks.face_generator(face, flow.to_neutral, frontal=True)
+        return generator.draw(generator.move(generator.encode(face), flow.to_neutral, frontal=True))
     both = torch.stack([flow.to_neutral, reflect(flow.to_neutral)]).flatten(0, 1)
-    neutral, other = networks.face_generator(with_mirrored(face), both, frontal=True).unflatten(0, (2, -1))
-    return motion, flow, (neutral + other.flip(-1)) / 2
+    drawn = generator.draw(generator.move(generator.encode(with_mirrored(face)), both, frontal=True))
+    return Drawn(
+        _turned_back(drawn.face, _flip),
+        None if drawn.flow is None else _turned_back(drawn.flow, reflect),
+        None if drawn.shares is None else _turned_back(drawn.shares, _flip),
+    )
+
+
+def _turned_back(x: Tensor, turn: Callable[[Tensor], Tensor]) -> Tensor:
+    own, other = x.unflatten(0, (2, -1))
+    return (own + turn(other)) / 2
+
+
+def _flip(x: Tensor) -> Tensor:
+    return x.flip(-1)
 
 
 def restore_motion(networks: Networks, neutral: Face, motion: Code) -> Face:
@@ -117,8 +137,8 @@ def motion_cycle(
     flow = networks.flow_decoder(motion)
     features = generator.encode(face)
     moved = generator.move(features, flow.to_neutral, noise, frontal=True)
-    neutral = generator.draw(moved)
-    redrawn = generator.draw(features)
+    neutral = generator.draw(moved).face
+    redrawn = generator.draw(features).face
     other_neutral = next_frame(neutral, frames)
     restored = generator(other_neutral, flow.to_face, noise)
     warped = warp(face, flow.to_neutral)

@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from facecycle.api import FaceCycle
+from facecycle.apply.faces import SIZE, resized
 from facecycle.data.pictures import FORMATS
 from facecycle.errors import FaceCycleError
 
-SHOWN = 256  # pixels of a face on the page
 MOST_PIXELS = 25_000_000
 Titled = tuple[Image.Image, str]
 
@@ -42,21 +42,23 @@ def undo(fc: FaceCycle, path: str | None) -> list[Titled]:
     from facecycle.apply.remake import one_crop
     from facecycle.draw import flow_to_color, to_uint8
 
-    row = one_crop(fc.read(check_picture(path)))
+    row = one_crop(fc.read(check_picture(path), fine=SIZE))
     networks = fc.networks("undo")
     assert row.crop is not None
+    assert row.fine is not None
     with torch.inference_mode():
-        face = networks.tensor(row.crop[None])
+        face, fine = (networks.tensor(crop[None]) for crop in (row.crop, row.fine))
         parts = networks.networks
         made = {
-            "face": face,
-            "no expression": transform.deexpress(parts, face),
-            "neutral, frontal": transform.frontalize(parts, face),
-            "mean face": transform.mean_face(parts, face),
+            "face": fine,
+            "no expression": transform.deexpress(parts, face, fine),
+            "neutral, frontal": transform.frontalize(parts, face, fine),
+            "mean face": transform.mean_face(parts, face, fine),
         }
         flow = transform.flows(parts, face).to_neutral
-    pictures = {name: to_uint8(picture)[0] for name, picture in made.items()} | {"flow": flow_to_color(flow)[0]}
-    return [(enlarge(picture), name) for name, picture in pictures.items()]
+    pictures = {name: to_uint8(picture)[0] for name, picture in made.items()}
+    pictures["flow"] = resized(flow_to_color(flow)[0], SIZE)
+    return [(Image.fromarray(picture), name) for name, picture in pictures.items()]
 
 
 def transfer(
@@ -64,7 +66,8 @@ def transfer(
 ) -> Image.Image:
     """The source's face with the driver's expression and, unless its own is kept, pose."""
     one, other = check_picture(source, "source"), check_picture(driver, "driver")
-    return enlarge(fc.translate(one, other, identity=identity, motion=motion, keep_pose=keep_pose).faces[0])
+    made = fc.translate(one, other, identity=identity, motion=motion, keep_pose=keep_pose)
+    return Image.fromarray(made.faces[0])
 
 
 def compare(fc: FaceCycle, a: str | None, b: str | None) -> str:
@@ -76,11 +79,6 @@ def compare(fc: FaceCycle, a: str | None, b: str | None) -> str:
         f"**Identity {found.identity:.3f}**, motion {found.motion:.3f}. "
         f"At or above {found.threshold:.3f} counts as one person: {verdict}{note}."
     )
-
-
-def enlarge(picture: np.ndarray) -> Image.Image:
-    """A face at a size that people can see."""
-    return Image.fromarray(picture).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)
 
 
 def draw_examples(folder: Path, people: int = 4, size: int = 224) -> list[str]:

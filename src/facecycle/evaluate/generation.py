@@ -15,6 +15,7 @@ from facecycle.draw import flow_to_color, sheet, to_uint8
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.features import CodeSource, FeatureSource
 from facecycle.evaluate.judges import PoseJudge, Recogniser, find_sface
+from facecycle.evaluate.large import TIMES, likeness, make_large
 from facecycle.evaluate.lpips import LPIPS, find_lpips
 from facecycle.evaluate.lpips import MEND as LPIPS_MEND
 from facecycle.evaluate.probe import bootstrap
@@ -52,6 +53,7 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         copied = copied.reshape(target.shape)
         for label, shown in ((name, made[name]), (f"{name}, input copied", copied)):
             rows |= compare_pictures(shown, target, label, lpips)
+    rows |= large_rows(source, people, options.seed, lpips)
     rows |= flow_errors(source.networks, truth)
     rows |= pose_errors(PoseJudge(size=source.size), made["frontal"], truth)
     rows |= identity_rows(source, made["frontal"], truth, notes)
@@ -199,6 +201,18 @@ def summarise(rows: PerRow, person: np.ndarray, seed: int) -> tuple[dict[str, fl
     return numbers, intervals
 
 
+def large_rows(source: CodeSource, people: int, seed: int, lpips: LPIPS | None) -> PerRow:
+    """The same people at `TIMES` the networks' resolution: faces with their pictures' detail, and enlarged ones."""
+    side, file = TIMES * source.size, find_sface()
+    judge, rows = Recogniser(file) if file else None, PerRow()
+    for name, (made, enlarged, true) in make_large(source.networks, render(people, FRAMES, side, seed)).items():
+        for label, shown in ((f"{name} at {side} px", made), (f"{name} at {side} px, enlarged", enlarged)):
+            rows |= compare_pictures(shown, true, label, lpips)
+            if judge:
+                rows[f"{label} similarity by SFace"] = likeness(judge, shown, true)
+    return rows
+
+
 def code_similarity(source: CodeSource, made: Pictures, true: Pictures) -> Float[np.ndarray, " n"]:
     """Cosine of the identity codes of two pictures, by the package's own encoder."""
     a, b = (source.features(tensor(x), "identity") for x in (made, true))
@@ -211,6 +225,8 @@ def _protocol(truth: Rendered) -> list[str]:
         "neutral: without expression, own pose; expression transferred: another's expression, own pose; reenacted: "
         "another's expression and pose; self-reenacted: another frame of the same clip",
         "'input copied': the untouched face in the place of the made one",
+        f"at {TIMES * truth.face.shape[1]} px: from the same faces rendered at that size; the networks see them at "
+        f"{truth.face.shape[1]} px; 'enlarged': what they draw there, without the detail of the pictures",
         "residual yaw, pitch, roll: ridge on HOG, fitted on synthetic training people; 'judge's own' is what it sees "
         "in true frontal faces",
         "SFace aligns a made face by the landmarks that YuNet finds in the true one; net gain: similarity to the true "

@@ -30,6 +30,18 @@ class Features:
     """What is painted from, at half the resolution, where it had to be known before."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A face as it was drawn, and where its pixels are from."""
+
+    face: Face
+    """Values may leave [0, 1] a little, as those of any regression do."""
+    flow: Flow | None = None
+    """How pixels were brought, if they were."""
+    shares: Float[Tensor, "b k h w"] | None = None
+    """How much of each pixel is painted, brought and, in a frontal face, mirrored, where there is a `Chooser`."""
+
+
 class FaceGenerator(nn.Module):
     """Face and flow -> the face moved (paper, section 3.1).
 
@@ -89,12 +101,12 @@ class FaceGenerator(nn.Module):
         flow = compose(flow, self.adjust(half, *flow.shape[-2:]))
         return Features(deep, shallow, warp(features.face, flow, "bicubic").clamp(0, 1), flow, frontal, half)
 
-    def draw(self, features: Features) -> Face:
-        """Paint the face; values may leave [0, 1] a little, as those of any regression do."""
+    def draw(self, features: Features) -> Drawn:
+        """Paint the face."""
         half = self._half(features.deep, features.shallow) if features.half is None else features.half
         x = self.norm(self.to_full(half))
         painted = self.rgb(x) + 0.5
-        return painted if self.choose is None else self.choose(painted, x, features)
+        return Drawn(painted, features.flow) if self.choose is None else self.choose(painted, x, features)
 
     def forward(
         self,
@@ -108,7 +120,7 @@ class FaceGenerator(nn.Module):
         ``frontal``: the flow brings the face to the front, as `FlowPair.to_neutral` does.
         """
         features = self.encode(face)
-        return self.draw(features if flow is None else self.move(features, flow, generator, frontal))
+        return self.draw(features if flow is None else self.move(features, flow, generator, frontal)).face
 
     def _half(
         self, deep: Float[Tensor, "b c h4 w4"], shallow: Float[Tensor, "b c2 h2 w2"]
@@ -169,13 +181,13 @@ class Chooser(nn.Module):
         with torch.no_grad():
             self.logits.weight[2, [channels, -1], 1, 1] = torch.tensor([-4.0, 4.0])
 
-    def forward(self, painted: Face, x: Float[Tensor, "b c h w"], features: Features) -> Face:
+    def forward(self, painted: Face, x: Float[Tensor, "b c h w"], features: Features) -> Drawn:
         brought = features.face.to(painted)
         candidates = [painted, brought, *([brought.flip(-1)] if features.frontal else [])]
         area = torch.zeros_like(x[:, :1]) if features.flow is None else self._area(features.flow, x)
         seen = torch.cat([x, area], 1)
         shares = self.logits(torch.cat([seen, seen.flip(-1)], 1))[:, : len(candidates)].softmax(1)
-        return (shares[:, :, None] * torch.stack(candidates, 1)).sum(1)
+        return Drawn((shares[:, :, None] * torch.stack(candidates, 1)).sum(1), features.flow, shares)
 
     @staticmethod
     def _area(flow: Flow, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:

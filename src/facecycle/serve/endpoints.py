@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, Up
 from PIL import Image
 
 from facecycle import __version__
+from facecycle.apply.faces import SIZE
 from facecycle.serve.service import Service
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -31,6 +32,7 @@ Asked = Annotated[Service, Depends(service_of)]
 Picture = Annotated[UploadFile, File(description="JPEG, PNG, WebP, BMP, TIFF or GIF")]
 Cropped = Annotated[bool, Query(description="the picture is a face crop already")]
 Paste = Annotated[bool, Query(description="answer with the whole picture, the face pasted in")]
+Size = Annotated[int, Query(ge=16, le=1024, description="pixels of a face that is not pasted")]
 KeepPose = Annotated[bool, Form(description="take the expression alone; the source's pose and identity stay")]
 Strength = Annotated[float, Form(ge=0, le=1)]
 
@@ -58,11 +60,13 @@ async def embed(service: Asked, picture: Picture, cropped: Cropped = False) -> d
 
 
 @router.post("/frontalize", response_class=Response, responses=PNG)
-async def frontalize(service: Asked, picture: Picture, cropped: Cropped = False, paste: Paste = False) -> Response:
+async def frontalize(
+    service: Asked, picture: Picture, cropped: Cropped = False, paste: Paste = False, size: Size = SIZE
+) -> Response:
     """The main face without expression and pose, as PNG."""
 
     async def work() -> Response:
-        return png(await service.frontal(await service.face(picture, "picture", cropped, paste)))
+        return png(await service.frontal(await service.fine_face(picture, "picture", cropped, size, paste)))
 
     return await service.answer(work)
 
@@ -77,11 +81,12 @@ async def translate(
     keep_pose: KeepPose = False,
     cropped: Cropped = False,
     paste: Paste = False,
+    size: Size = SIZE,
 ) -> Response:
     """The source's face with the driver's expression and pose, as PNG."""
 
     async def work() -> Response:
-        one = await service.face(source, "source", cropped, paste)
+        one = await service.fine_face(source, "source", cropped, size, paste)
         other = await service.face(driver, "driver", cropped)
         return png(await service.translated(one, other, identity, motion, keep_pose))
 

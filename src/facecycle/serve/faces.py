@@ -28,14 +28,16 @@ class FaceFinder:
     def __init__(self, fc: FaceCycle, most_pixels: int) -> None:
         self.fc, self.most_pixels = fc, most_pixels
 
-    def find(self, data: bytes, name: str, cropped: bool = False, whole: bool = False) -> PictureFace:
-        """The face of a picture.
+    def find(
+        self, data: bytes, name: str, cropped: bool = False, whole: bool = False, fine: int | None = None
+    ) -> PictureFace:
+        """The face of a picture; ``whole`` and ``fine`` as in `FaceReader`.
 
         Raises:
             BadRequest: 413 too many pixels, 415 no picture, 422 no face.
         """
         picture = self.read(data, name)
-        row = next(iter(self.fc.read(picture, cropped=cropped, whole=whole)))
+        row = next(iter(self.fc.read(picture, cropped=cropped, whole=whole, fine=fine)))
         if row.crop is None:
             raise BadRequest(422, f"{name}: {row.status}")
         return replace(row, name=name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from facecycle.api import FaceCycle
 from facecycle.apply.embed import Codes, encode_rows
-from facecycle.apply.faces import PictureFace
+from facecycle.apply.faces import PASTED, PictureFace
 from facecycle.errors import FaceCycleError
 from facecycle.serve.batcher import Batcher
 from facecycle.serve.faces import BadRequest, FaceFinder
@@ -47,10 +47,14 @@ class Service:
         finally:
             self.pending -= 1
 
-    async def face(self, file: Any, name: str, cropped: bool, whole: bool = False) -> PictureFace:
+    async def face(self, file: Any, name: str, cropped: bool) -> PictureFace:
         """The face of an uploaded picture, found in a thread of its own."""
-        data = await file.read()
-        return await asyncio.to_thread(self.finder.find, data, name, cropped, whole)
+        return await asyncio.to_thread(self.finder.find, await file.read(), name, cropped)
+
+    async def fine_face(self, file: Any, name: str, cropped: bool, size: int, paste: bool) -> PictureFace:
+        """The same, to be made anew: ``size`` pixels large, or pasted into its picture."""
+        fine = PASTED if paste else size
+        return await asyncio.to_thread(self.finder.find, await file.read(), name, cropped, paste, fine)
 
     async def codes(self, row: PictureFace) -> Codes:
         """Its codes, in one batch with those of other requests."""
@@ -62,23 +66,31 @@ class Service:
         return await asyncio.wrap_future(self.batcher.submit("embed", encode, row))
 
     async def frontal(self, row: PictureFace) -> np.ndarray:
-        """Its neutral frontal face, or the whole picture with that pasted in."""
+        """Its neutral frontal face, or the whole picture with that pasted in; ``row`` is a `fine_face`."""
         from facecycle.apply import transform
-        from facecycle.apply.remake import remake_rows
+        from facecycle.apply.remake import fitting, remake_rows
 
         networks = self.fc.networks("frontalize")
         change = partial(transform.frontalize, networks.networks)
+        assert row.fine is not None
+        size = len(row.fine)
 
         def remake(rows: Sequence[PictureFace]) -> list[np.ndarray]:
-            made = remake_rows(networks, list(rows), change, self.fc.about.image_size)
-            return [face if whole is None else whole for face, whole in zip(made.faces, made.pictures, strict=True)]
+            made: list[np.ndarray] = []
+            step = fitting(len(rows), size)
+            for start in range(0, len(rows), step):
+                faces = remake_rows(networks, list(rows[start : start + step]), change, size)
+                made += [x if whole is None else whole for x, whole in zip(faces.faces, faces.pictures, strict=True)]
+            return made
 
-        return await asyncio.wrap_future(self.batcher.submit("frontalize", remake, row))
+        return await asyncio.wrap_future(self.batcher.submit(("frontalize", size), remake, row))
 
     async def translated(
         self, source: PictureFace, driver: PictureFace, identity: float, motion: float, keep_pose: bool
     ) -> np.ndarray:
         """The source's face with the driver's expression and pose; its picture with that face, if it was kept.
+
+        ``source`` is a `fine_face`.
 
         Raises:
             BadRequest: 422, strengths that do not go together.

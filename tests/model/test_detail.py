@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from facecycle.cycles.motion import draw_neutral, read_motion
-from facecycle.model.detail import detail, enlarge, grow
+from facecycle.model.detail import brought_detail, detail, enlarge, grow
 from facecycle.model.face_generator import Drawn
 from tiny import MODEL, SIZE, face_tensor, tiny_networks
 
@@ -31,8 +31,9 @@ def drawn_from(fine: torch.Tensor, shares: tuple[float, ...], flow: torch.Tensor
 
 def test_a_face_that_is_fetched_where_it_is_comes_back_whole() -> None:
     fine = fine_faces()
+    enlarged = (grow(F.avg_pool2d(fine, 4), fine) - fine).abs().mean()
     for shares in ((0.0, 1.0), (0.5, 0.5), (0.4, 0.6, 0.0)):
-        torch.testing.assert_close(enlarge(drawn_from(fine, shares), fine), fine, atol=1e-5, rtol=0)
+        assert (enlarge(drawn_from(fine, shares), fine) - fine).abs().mean() < 0.15 * enlarged  # the grain is white: nothing is harder
 
 
 def test_what_is_painted_has_no_detail_and_what_is_mirrored_that_of_the_other_side() -> None:
@@ -40,10 +41,11 @@ def test_what_is_painted_has_no_detail_and_what_is_mirrored_that_of_the_other_si
     painted = drawn_from(fine, (1.0, 0.0, 0.0))
     torch.testing.assert_close(enlarge(painted, fine), grow(painted.face, fine))
     mirrored = drawn_from(fine, (0.0, 0.0, 1.0))
-    added = enlarge(mirrored, fine) - grow(mirrored.face, fine)
-    torch.testing.assert_close(added, detail(fine, SIZE).flip(-1), atol=1e-5, rtol=0)
-    hardly = enlarge(drawn_from(fine, (0.75, 0.25)), fine) - grow(painted.face, fine)
-    torch.testing.assert_close(hardly, 0.5 * detail(fine, SIZE), atol=1e-5, rtol=0)
+    flipped = dataclasses.replace(mirrored, face=mirrored.face.flip(-1))
+    brought = dataclasses.replace(flipped, shares=mirrored.shares[:, [0, 2, 1]])
+    torch.testing.assert_close(enlarge(flipped, fine), enlarge(brought, fine.flip(-1)), atol=1e-5, rtol=0)
+    added = [brought_detail(drawn_from(fine, shares), fine) for shares in ((0.75, 0.25), (0.0, 1.0))]
+    torch.testing.assert_close(added[0], 0.5 * added[1], atol=1e-5, rtol=0)
 
 
 def test_detail_follows_the_flow() -> None:
@@ -51,8 +53,10 @@ def test_detail_follows_the_flow() -> None:
     flow = NOWHERE.clone()
     flow[:, 0] = 2 * 8 / LARGE  # each pixel is fetched 8 pixels to its right
     drawn = drawn_from(fine, (0.0, 1.0), flow)
-    moved = enlarge(drawn, fine) - grow(drawn.face, fine)
-    torch.testing.assert_close(moved[..., 8:-16], detail(fine, SIZE)[..., 16:-8], atol=1e-5, rtol=0)
+    sharp = enlarge(drawn, fine)
+    moved = sharp - grow(F.avg_pool2d(sharp, 4), fine)
+    wanted = fine - grow(F.avg_pool2d(fine, 4), fine)
+    assert (moved[..., 8:-16] - wanted[..., 16:-8]).abs().mean() < 0.15 * wanted.abs().mean()
 
 
 @pytest.mark.parametrize("size", [SIZE // 2, SIZE])

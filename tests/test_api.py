@@ -68,6 +68,11 @@ def test_a_face_that_keeps_its_pose_takes_the_expression_alone(fc: FaceCycle) ->
     assert np.abs(kept[0] - np.asarray(a)).mean() < 2  # its own expression: itself
     calm = fc.translate(a, b, motion=0.0, keep_pose=True, cropped=True).faces
     np.testing.assert_allclose(calm, fc.deexpress(a, cropped=True).faces, atol=1)
+    assert np.abs(fc.deexpress(a, keep=1.0, size=SIZE, cropped=True).faces[0].astype(int) - np.asarray(a)).mean() < 1
+    with pytest.raises(FaceCycleError, match="between -1 and 2"):
+        fc.deexpress(a, keep=3.0, cropped=True)
+    with pytest.raises(FaceCycleError, match="between 16 and 2048"):
+        fc.deexpress(a, size=4096, cropped=True)
     with pytest.raises(FaceCycleError, match="do not keep the pose"):
         fc.translate(a, b, identity=0.5, keep_pose=True, cropped=True)
 

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,9 +172,14 @@ class FaceCycle:
         """Without expression and pose: the person's neutral frontal face."""
         return self._collect(self.remake_batches("frontalize", inputs, size=size, paste=paste, **options))
 
-    def deexpress(self, inputs: Any, *, size: int = SIZE, paste: bool = False, **options: Any) -> Faces:
-        """Without expression, in the pose it has."""
-        return self._collect(self.remake_batches("deexpress", inputs, size=size, paste=paste, **options))
+    def deexpress(
+        self, inputs: Any, *, keep: float = 0.0, size: int = SIZE, paste: bool = False, **options: Any
+    ) -> Faces:
+        """Without expression, in the pose it has.
+
+        ``keep``: how much of the expression stays, in [-1, 2]: at 0.5 half of it, at 2 it is twice as strong.
+        """
+        return self._collect(self.remake_batches("deexpress", inputs, keep=keep, size=size, paste=paste, **options))
 
     def mean_face(self, inputs: Any, *, size: int = SIZE, paste: bool = False, **options: Any) -> Faces:
         """Without motion and identity: nobody in particular, and soft at any size."""
@@ -223,17 +227,17 @@ class FaceCycle:
         verb: str,
         inputs: Any,
         *,
+        keep: float = 0.0,
         size: int = SIZE,
         paste: bool = False,
         batch_size: int = BATCH,
         **reading: Any,
     ) -> Iterator[Faces]:
-        """``frontalize``, ``deexpress`` or ``mean_face`` batch by batch."""
-        from facecycle.apply import transform
-        from facecycle.apply.remake import remake_batches
+        """``frontalize``, ``deexpress`` or ``mean_face`` batch by batch; ``keep`` is `deexpress`'s."""
+        from facecycle.apply.remake import remake_batches, verb_of
 
         networks = self.networks(verb)
-        change = partial(getattr(transform, verb), networks.networks)
+        change = verb_of(networks, verb, keep)
         return remake_batches(networks, self.read_fine(inputs, size, paste, **reading), change, batch_size)
 
     def translate_batches(

@@ -38,6 +38,14 @@ def test_none_of_another_s_expression_is_no_expression(networks: Networks) -> No
     assert (calm - faces).abs().mean() > 0.01
 
 
+def test_an_expression_can_stay_in_part(networks: Networks) -> None:
+    faces = face_tensor(4).flatten(0, 1)
+    calm, half, all_of_it, twice = (transform.deexpress(networks, faces, keep=keep) for keep in (0.0, 0.5, 1.0, 2.0))
+    assert (all_of_it - faces).abs().mean() < 0.001
+    assert (half - faces).abs().mean() < (calm - faces).abs().mean()
+    assert (twice - faces).abs().mean() > 0.01
+
+
 def test_one_source_serves_many_drivers(networks: Networks) -> None:
     faces = face_tensor(3).flatten(0, 1)
     together = transform.express(networks, faces[:1], faces)

@@ -92,6 +92,9 @@ def test_pictures_equal_the_library_s(fc: FaceCycle, web: httpx.Client) -> None:
     assert front.headers["content-type"] == "image/png"
     shown = np.asarray(Image.open(io.BytesIO(front.content)), int)
     assert np.abs(shown - fc.frontalize(a, cropped=True).faces[0].astype(int)).max() <= 1
+    half = web.post("/deexpress?cropped=true&keep=0.5", files={"picture": data(a)})
+    shown = np.asarray(Image.open(io.BytesIO(half.content)), int)
+    assert np.abs(shown - fc.deexpress(a, keep=0.5, cropped=True).faces[0].astype(int)).max() <= 1
     small = web.post("/frontalize?cropped=true&size=40", files={"picture": data(a)})
     assert Image.open(io.BytesIO(small.content)).size == (40, 40)
     assert web.post("/frontalize?cropped=true&size=5000", files={"picture": data(a)}).status_code == 422

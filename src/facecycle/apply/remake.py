@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from facecycle.apply import transform
 from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.apply.paste import paste
 from facecycle.apply.torch_networks import TorchNetworks
@@ -49,6 +51,18 @@ class Faces:
             Image.fromarray(face if whole is None else whole) if status == OK else None
             for status, face, whole in zip(self.status, self.faces, self.pictures, strict=True)
         ]
+
+
+def verb_of(networks: TorchNetworks, name: str, keep: float = 0.0) -> Verb:
+    """``frontalize``, ``deexpress`` or ``mean_face`` by these networks; ``keep`` is `transform.deexpress`'s.
+
+    Raises:
+        FaceCycleError: too much is kept, or too little.
+    """
+    if not -1 <= keep <= 2:
+        raise FaceCycleError(f"keep {keep}: give a share of the expression between -1 and 2")
+    verb = partial(getattr(transform, name), networks.networks)
+    return partial(verb, keep=keep) if name == "deexpress" else verb
 
 
 def remake_batches(networks: TorchNetworks, reader: FaceReader, verb: Verb, batch_size: int) -> Iterator[Faces]:

@@ -46,10 +46,14 @@ def frontalize(networks: Networks, face: Face, fine: Fine | None = None) -> Fine
     return drawn.face if fine is None else enlarge(drawn, fine)
 
 
-def deexpress(networks: Networks, face: Face, fine: Fine | None = None) -> Fine:
-    """Without expression, in the pose it has: to the neutral face, and back as if it had no expression."""
+def deexpress(networks: Networks, face: Face, fine: Fine | None = None, keep: float = 0.0) -> Fine:
+    """Without expression, in the pose it has: to the neutral face, and back as if it had no expression.
+
+    ``keep``: how much of it stays; at 1 the face is as it was, beyond that its expression is stronger, below 0 it is
+    the opposite one.
+    """
     field, expression = split_field(networks, face)
-    return nudge(networks, face, field, field - expression, fine)
+    return nudge(networks, face, field, field - (1 - keep) * expression, fine)
 
 
 def mean_face(networks: Networks, face: Face, fine: Fine | None = None) -> Fine:

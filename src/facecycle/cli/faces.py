@@ -33,6 +33,7 @@ KeepPose = Annotated[
     bool,
     typer.Option("--keep-pose", help="Take the expression alone: the source keeps its pose and identity."),
 ]
+Keep = Annotated[float, typer.Option(help="How much of the expression stays, -1 to 2: 0 none, 1 all, 2 twice as much.")]
 Motion = Annotated[float, typer.Option(help="How much of the driver's motion, 0 to 1.")]
 
 
@@ -61,6 +62,7 @@ def deexpress(
     pictures: Pictures,
     weights: WeightsOption = DEFAULT,
     out: Out = Path("deexpressed"),
+    keep: Keep = 0.0,
     paste: Paste = False,
     size: Size = SIZE,
     cropped: Cropped = False,
@@ -70,9 +72,10 @@ def deexpress(
     detector_weights: DetectorWeights = None,
     download: Download = False,
 ) -> None:
-    """Remove the expression and keep the pose."""
+    """Remove the expression, or a part of it, and keep the pose."""
     fc = open_weights(weights, device, download, detector_weights)
-    reading = {"cropped": cropped, "face": face, "size": size, "paste": paste, "batch_size": batch_size}
+    reading: dict[str, Any] = {"cropped": cropped, "face": face, "size": size, "paste": paste, "keep": keep}
+    reading |= {"batch_size": batch_size}
     _write(fc, pictures, lambda item: fc.remake_batches("deexpress", item, **reading), out, face)
 
 

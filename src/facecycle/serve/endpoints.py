@@ -34,6 +34,7 @@ Cropped = Annotated[bool, Query(description="the picture is a face crop already"
 Paste = Annotated[bool, Query(description="answer with the whole picture, the face pasted in")]
 Size = Annotated[int, Query(ge=16, le=1024, description="pixels of a face that is not pasted")]
 KeepPose = Annotated[bool, Form(description="take the expression alone; the source's pose and identity stay")]
+Keep = Annotated[float, Query(ge=-1, le=2, description="how much of the expression stays")]
 Strength = Annotated[float, Form(ge=0, le=1)]
 
 
@@ -66,7 +67,26 @@ async def frontalize(
     """The main face without expression and pose, as PNG."""
 
     async def work() -> Response:
-        return png(await service.frontal(await service.fine_face(picture, "picture", cropped, size, paste)))
+        face = await service.fine_face(picture, "picture", cropped, size, paste)
+        return png(await service.remade("frontalize", face))
+
+    return await service.answer(work)
+
+
+@router.post("/deexpress", response_class=Response, responses=PNG)
+async def deexpress(
+    service: Asked,
+    picture: Picture,
+    keep: Keep = 0.0,
+    cropped: Cropped = False,
+    paste: Paste = False,
+    size: Size = SIZE,
+) -> Response:
+    """The main face without its expression, or with a part of it, in the pose it has, as PNG."""
+
+    async def work() -> Response:
+        face = await service.fine_face(picture, "picture", cropped, size, paste)
+        return png(await service.remade("deexpress", face, keep))
 
     return await service.answer(work)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,13 +64,12 @@ class Service:
 
         return await asyncio.wrap_future(self.batcher.submit("embed", encode, row))
 
-    async def frontal(self, row: PictureFace) -> np.ndarray:
-        """Its neutral frontal face, or the whole picture with that pasted in; ``row`` is a `fine_face`."""
-        from facecycle.apply import transform
-        from facecycle.apply.remake import fitting, remake_rows
+    async def remade(self, verb: str, row: PictureFace, keep: float = 0.0) -> np.ndarray:
+        """The face changed by a verb, or the whole picture with that pasted in; ``row`` is a `fine_face`."""
+        from facecycle.apply.remake import fitting, remake_rows, verb_of
 
-        networks = self.fc.networks("frontalize")
-        change = partial(transform.frontalize, networks.networks)
+        networks = self.fc.networks(verb)
+        change = verb_of(networks, verb, keep)
         assert row.fine is not None
         size = len(row.fine)
 
@@ -83,7 +81,7 @@ class Service:
                 made += [x if whole is None else whole for x, whole in zip(faces.faces, faces.pictures, strict=True)]
             return made
 
-        return await asyncio.wrap_future(self.batcher.submit(("frontalize", size), remake, row))
+        return await asyncio.wrap_future(self.batcher.submit((verb, keep, size), remake, row))
 
     async def translated(
         self, source: PictureFace, driver: PictureFace, identity: float, motion: float, keep_pose: bool

@@ -16,7 +16,7 @@ from facecycle.synthetic.person import create_person
 from facecycle.synthetic.seeds import PersonKey
 
 OUT = Path("runs/examples/verbs.png")
-SIZE = 192
+SIZE = 160
 
 
 def held_out_people(count: int, size: int) -> list[np.ndarray]:

@@ -87,21 +87,34 @@ def transferred(tab: Any, examples: list[str]) -> str:
     return tab.get_attribute("#transfer-result img", "src")
 
 
-def wait_for_another(tab: Any, first: str) -> None:
+def wait_for_another(tab: Any, first: str, place: str = "transfer-result") -> None:
     """Until the result is no longer the first one."""
     tab.wait_for_function(
-        "first => document.querySelector('#transfer-result img')?.getAttribute('src') !== first",
-        arg=first,
+        "([place, first]) => document.querySelector(`#${place} img`)?.getAttribute('src') !== first",
+        arg=[place, first],
         timeout=WAIT,
     )
 
 
+def slide_down(tab: Any, place: str) -> None:
+    """A slider to its lower end."""
+    box = tab.locator(f"#{place} input[type=range]").bounding_box()
+    tab.mouse.click(box["x"] + 4, box["y"] + box["height"] / 2)
+
+
 def test_sliders_change_the_result(tab: Any, examples: list[str]) -> None:
     first = transferred(tab, examples)
-    slider = tab.locator("#transfer-identity input[type=range]")
-    box = slider.bounding_box()
-    tab.mouse.click(box["x"] + 4, box["y"] + box["height"] / 2)
+    slide_down(tab, "transfer-identity")
     wait_for_another(tab, first)
+
+
+def test_an_expression_is_turned_down(tab: Any, examples: list[str]) -> None:
+    tab.get_by_role("tab", name="Expression").click()
+    drop(tab, "express-picture", examples[0])
+    tab.wait_for_selector("#express-result img", timeout=WAIT)
+    first = tab.get_attribute("#express-result img", "src")
+    slide_down(tab, "express-keep")
+    wait_for_another(tab, first, "express-result")
 
 
 def test_the_pose_may_be_kept(tab: Any, examples: list[str]) -> None:

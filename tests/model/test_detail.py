@@ -33,9 +33,7 @@ def test_a_face_that_is_fetched_where_it_is_comes_back_whole() -> None:
     fine = fine_faces()
     enlarged = (grow(F.avg_pool2d(fine, 4), fine) - fine).abs().mean()
     for shares in ((0.0, 1.0), (0.5, 0.5), (0.4, 0.6, 0.0)):  # and white grain is the hardest
-        assert (
-            enlarge(drawn_from(fine, shares), fine) - fine
-        ).abs().mean() < 0.15 * enlarged
+        assert (enlarge(drawn_from(fine, shares), fine) - fine).abs().mean() < 0.15 * enlarged
 
 
 def test_what_is_painted_has_no_detail_and_what_is_mirrored_that_of_the_other_side() -> None:

@@ -45,6 +45,8 @@ def build_page(fc: FaceCycle, examples: list[str]) -> gr.Blocks:
         gr.Markdown(f"# FaceCycle\n{NOTE}\n\nWeights: {Path(fc.about.source).name}, licence {fc.about.licence}")
         with gr.Tab("Undo"):
             _undo_tab(fc, examples)
+        with gr.Tab("Expression"):
+            _expression_tab(fc, examples)
         with gr.Tab("Transfer"):
             _transfer_tab(fc, examples)
         with gr.Tab("Compare"):
@@ -61,6 +63,18 @@ def _undo_tab(fc: FaceCycle, examples: list[str]) -> None:
         )
     gr.Examples([[file] for file in examples], [picture], label="Synthetic people")
     picture.change(_told(lambda path: verbs.undo(fc, path) if path else []), picture, steps, api_visibility="private")
+
+
+def _expression_tab(fc: FaceCycle, examples: list[str]) -> None:
+    with gr.Row():
+        picture = _picture("Picture", "express-picture")
+        result = gr.Image(label="Result", elem_id="express-result", interactive=False, format="png", buttons=BUTTONS)
+    label = "How much of the expression stays: 0 none, 1 all of it, 2 twice as much, -1 its opposite"
+    keep = gr.Slider(-1, 2, 0, step=0.05, label=label, elem_id="express-keep")
+    gr.Examples([[file] for file in examples], [picture], label="Synthetic people")
+    run = _told(lambda path, much: verbs.express(fc, path, much) if path else None)
+    picture.change(run, [picture, keep], result, api_visibility="private")
+    keep.release(run, [picture, keep], result, api_visibility="private")
 
 
 def _transfer_tab(fc: FaceCycle, examples: list[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from facecycle.api import FaceCycle
@@ -61,6 +60,11 @@ def undo(fc: FaceCycle, path: str | None) -> list[Titled]:
     return [(Image.fromarray(picture), name) for name, picture in pictures.items()]
 
 
+def express(fc: FaceCycle, path: str | None, keep: float) -> Image.Image:
+    """The face with so much of its expression, in its own pose."""
+    return Image.fromarray(fc.deexpress(check_picture(path), keep=keep).faces[0])
+
+
 def transfer(
     fc: FaceCycle, source: str | None, driver: str | None, identity: float, motion: float, keep_pose: bool
 ) -> Image.Image:
@@ -81,16 +85,17 @@ def compare(fc: FaceCycle, a: str | None, b: str | None) -> str:
     )
 
 
-def draw_examples(folder: Path, people: int = 4, size: int = 224) -> list[str]:
+def draw_examples(folder: Path, people: int = 4, size: int = 448) -> list[str]:
     """Pictures of synthetic held-out people, one each, turned and with an expression."""
-    from facecycle.synthetic.stream import SyntheticFaces
+    from facecycle.synthetic.clip import Clip
+    from facecycle.synthetic.person import create_person
+    from facecycle.synthetic.seeds import PersonKey
 
-    stream = SyntheticFaces(
-        people, clips_per_person=1, frames_per_item=4, size=size, margin=1.0, split="held-out", seed=5
-    )
     files = []
-    for person in range(people):
-        file, frame = folder / f"synthetic-{person}.png", stream[0, person][person % 4]
-        Image.fromarray(np.ascontiguousarray(frame.transpose(1, 2, 0))).save(file)
+    for index in range(people):
+        clip = Clip(create_person(PersonKey("held-out", 5, index)), (0,))
+        moment = float(clip.times(4)[index % 4])
+        file = folder / f"synthetic-{index}.png"
+        Image.fromarray(clip.frame(moment, size, margin=1.0).picture).save(file)
         files.append(str(file))
     return files

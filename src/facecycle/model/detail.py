@@ -44,11 +44,17 @@ def brought_detail(drawn: Drawn, fine: Fine) -> Float[Tensor, "b 3 H W"]:
 
 def detail(fine: Fine, size: int) -> Float[Tensor, "b 3 H W"]:
     """What a smaller picture, of ``size`` pixels, does not show."""
-    return fine - grow(F.adaptive_avg_pool2d(fine, size), fine)
+    small = F.adaptive_avg_pool2d(_where_possible(fine), size)
+    return fine - grow(small.to(fine.device), fine)
 
 
 def grow(face: Face, like: Fine) -> Fine:
     """``face`` at the resolution of another picture."""
     if face.shape[-2:] == like.shape[-2:]:
         return face
-    return F.interpolate(face, like.shape[-2:], mode="bicubic", align_corners=False, antialias=True)
+    face = _where_possible(face)
+    return F.interpolate(face, like.shape[-2:], mode="bicubic", align_corners=False, antialias=True).to(like.device)
+
+
+def _where_possible(x: Tensor) -> Tensor:
+    return x.cpu() if x.device.type == "mps" else x  # there torch averages over whole numbers of pixels alone

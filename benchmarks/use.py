@@ -1,4 +1,4 @@
-"""What using weights costs: one crop, batches, a photo with detection, memory over a folder.
+"""What using weights costs: one crop, batches, a photo with detection, faces made, memory over a folder.
 
     python benchmarks/use.py [--weights facecycle-synthetic] [--memory]
 
@@ -19,12 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-PARTS = ("eager", "onnx", "batch", "photo")
+PARTS = {"eager": 1, "onnx": 1, "batch": 2, "photo": 2, "faces": 1}  # and on how many cores
 
 
 def median_ms(work: Callable[[], object], repeats: int) -> float:
@@ -57,6 +58,15 @@ def measure(part: str, weights: str, onnx: str) -> None:
     if part == "photo":
         fc, picture = FaceCycle.from_pretrained(weights, "cpu"), portrait()
         print(f"photo of 640x480 to codes with detection: {median_ms(lambda: fc.embed(picture), 30):.1f} ms")
+        return
+    if part == "faces":
+        fc, faces = FaceCycle.from_pretrained(weights, "cpu"), [portrait()] * 16
+        for size in (64, 256, 512):
+            frontal, moved = (
+                median_ms(partial(verb, batch_size=16, size=size), 3) / 16
+                for verb in (partial(fc.frontalize, faces), partial(fc.translate, faces[0], faces))
+            )
+            print(f"a face of {size} px made, detection included: frontal {frontal:.1f} ms, translated {moved:.1f} ms")
         return
     fc = FaceCycle.from_pretrained(weights if part == "eager" else onnx, "cpu")
     if part == "batch":
@@ -144,7 +154,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         export(find_weights(options.weights), Path(folder), "onnx")
         onnx = str(next(Path(folder).glob("*encoders*.onnx")))
-        for part, cores in zip(PARTS, (1, 1, 2, 2), strict=True):
+        for part, cores in PARTS.items():
             run(["--weights", options.weights, "--onnx", onnx, "--part", part], cores)
     if options.memory:
         for part in ("pictures:500", "pictures:10000", "frames:500", "frames:10000"):

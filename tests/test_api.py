@@ -13,13 +13,21 @@ from facecycle import FaceCycle, FaceCycleError
 from facecycle.apply.paste import paste
 from facecycle.data.crop import Crop, cut
 from facecycle.model.weights import save_weights
-from tiny import MODEL, SIZE, face_picture, tiny_networks
+from tiny import MODEL, MOVING, SIZE, face_picture, make_faceset, moving_networks, tiny_networks
 
 
 @pytest.fixture(scope="module")
 def fc(tmp_path_factory: pytest.TempPathFactory) -> FaceCycle:
     run = tmp_path_factory.mktemp("weights")
     save_weights(tiny_networks(), run / "weights.safetensors", MODEL, "CC0", {"stage": "identity"})
+    return FaceCycle.from_pretrained(run, "cpu")
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> FaceCycle:
+    """With networks that move pixels far."""
+    run = tmp_path_factory.mktemp("moving")
+    save_weights(moving_networks(), run / "weights.safetensors", MOVING, "CC0", {"stage": "identity"})
     return FaceCycle.from_pretrained(run, "cpu")
 
 
@@ -68,13 +76,51 @@ def test_a_face_that_keeps_its_pose_takes_the_expression_alone(fc: FaceCycle) ->
     assert np.abs(kept[0] - np.asarray(a)).mean() < 2  # its own expression: itself
     calm = fc.translate(a, b, motion=0.0, keep_pose=True, cropped=True).faces
     np.testing.assert_allclose(calm, fc.deexpress(a, cropped=True).faces, atol=1)
-    assert np.abs(fc.deexpress(a, keep=1.0, size=SIZE, cropped=True).faces[0].astype(int) - np.asarray(a)).mean() < 1
-    with pytest.raises(FaceCycleError, match="between -1 and 2"):
-        fc.deexpress(a, keep=3.0, cropped=True)
-    with pytest.raises(FaceCycleError, match="between 16 and 2048"):
-        fc.deexpress(a, size=4096, cropped=True)
     with pytest.raises(FaceCycleError, match="do not keep the pose"):
         fc.translate(a, b, identity=0.5, keep_pose=True, cropped=True)
+
+
+def test_as_much_of_an_expression_stays_as_is_asked_for(moving: FaceCycle) -> None:
+    face = face_picture(0, 0.4, 0.8)
+    calm, half, whole, twice = (
+        moving.deexpress(face, keep=keep, size=SIZE, cropped=True).faces[0].astype(int) for keep in (0.0, 0.5, 1.0, 2.0)
+    )
+    away = [np.abs(made - np.asarray(face)).mean() for made in (whole, half, calm, twice)]
+    assert away[0] < 1 < away[1] < away[2]
+    assert np.abs(twice - calm).mean() > 1
+    for keep, size, said in ((3.0, SIZE, "between -1 and 2"), (0.0, 4096, "between 16 and 2048")):
+        with pytest.raises(FaceCycleError, match=said):
+            moving.deexpress(face, keep=keep, size=size, cropped=True)
+    with pytest.raises(FaceCycleError, match="use deexpress"):
+        moving.frontalize(face, keep=0.5, cropped=True)
+
+
+def test_faces_are_as_large_as_asked_for_and_show_what_their_pictures_show(moving: FaceCycle) -> None:
+    grain = np.random.default_rng(0).normal(0, 25, (2, 256, 256, 1))
+    large = [np.asarray(face_picture(k, size=256)) for k in (0, 1)]
+    large = [np.clip(x + g, 0, 255).astype(np.uint8) for x, g in zip(large, grain, strict=True)]
+    for size in (20, SIZE, 100, 256):
+        made = {
+            "frontal": moving.frontalize(large, size=size, cropped=True).faces,
+            "calm": moving.deexpress(large, size=size, cropped=True).faces,
+            "moved": moving.translate(large[0], large, size=size, cropped=True).faces,
+            "express": moving.translate(large[0], large, size=size, keep_pose=True, cropped=True).faces,
+            "between": moving.interpolate(*large, size=size, steps=2, cropped=True).faces,
+            "mean": moving.mean_face(large, size=size, cropped=True).faces,
+        }
+        assert {faces.shape for faces in made.values()} == {(2, size, size, 3)}
+    rough = {name: np.abs(np.diff(faces.astype(int), axis=2)).mean() for name, faces in made.items()}
+    assert min(rough.values()) == rough.pop("mean")
+    assert min(rough.values()) > 3 * np.abs(np.diff(made["mean"].astype(int), axis=2)).mean()
+
+
+def test_faces_of_a_face_set_are_made_too_and_pasted_nowhere(moving: FaceCycle, tmp_path: Path) -> None:
+    root = make_faceset(tmp_path / "set", [2])
+    made = moving.frontalize(root, size=48)
+    assert made.faces.shape == (2, 48, 48, 3)
+    assert made.faces.min() < 50 < made.faces.max()
+    with pytest.raises(FaceCycleError, match="no picture to paste into"):
+        moving.frontalize(root, paste=True)
 
 
 def test_the_same_face_is_found_first(fc: FaceCycle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -34,6 +35,8 @@ MODEL = ModelConfig(
     transfer_blocks=1,
 )
 
+MOVING = dataclasses.replace(MODEL, generator_skip=True, mirrored=True, expression=True)
+
 
 def tiny_stage(steps: int, rate: float = 1e-3, batch_size: int = 4) -> StageConfig:
     return StageConfig(
@@ -60,6 +63,17 @@ def tiny_networks(seed: int = 0, model: ModelConfig = MODEL) -> Networks:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build_networks(model)
+
+
+def moving_networks(found: bool = True) -> Networks:
+    """Networks that fetch pixels and move them far; ``found``: which part of that is expression, too."""
+    made = tiny_networks(0, MOVING).eval().requires_grad_(False)
+    drawn = torch.Generator().manual_seed(1)
+    torch.nn.init.normal_(made.flow_decoder.field.weight, 0, 2.0, generator=drawn)
+    assert made.expression is not None
+    if found:
+        torch.nn.init.normal_(made.expression.weight, 0, 0.2, generator=drawn)
+    return made
 
 
 def face_picture(person: int, turn: float = 0.0, smile: float = 0.0, size: int = SIZE) -> Image.Image:

@@ -89,10 +89,10 @@ class FaceCycle:
         """`read` for faces that are made anew, ``size`` pixels large.
 
         Raises:
-            FaceCycleError: a size out of bounds.
+            FaceCycleError: a size out of bounds, or a face set that shall be pasted into its pictures.
         """
-        if not 16 <= size <= 2048:
-            raise FaceCycleError(f"size {size}: give between 16 and 2048 pixels")
+        if not isinstance(size, int | np.integer) or not 16 <= size <= 2048:
+            raise FaceCycleError(f"size {size!r}: give between 16 and 2048 whole pixels")
         return self.read(inputs, whole=paste, fine=PASTED if paste else size, **reading)
 
     def embed_batches(self, inputs: Any, *, batch_size: int = BATCH, **reading: Any) -> Iterator[Codes]:

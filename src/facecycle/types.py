@@ -10,7 +10,7 @@ Face = Float[Tensor, "b 3 h w"]
 """RGB crops, range [0, 1]."""
 
 Fine = Float[Tensor, "b 3 H W"]
-"""Faces at another resolution than the networks', range [0, 1]."""
+"""Faces at another resolution than the networks', range [0, 1], or a little more where they were made."""
 
 StoredClip = UInt8[Tensor, "b k 3 s s"]
 """``k`` frames of each of ``b`` clips, as decoded: 0..255, still with their margin."""

@@ -200,6 +200,17 @@ def test_pasted_frames_keep_the_picture_around_the_face(fc: FaceCycle, frames, t
     assert np.abs(whole.astype(int) - frames[0]).max() > 10
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 64])
+def test_all_faces_of_a_picture_are_pasted_whatever_the_batch(fc: FaceCycle, frames, batch_size: int) -> None:
+    picture = np.concatenate([frames[0], frames[6], frames[3]], 1)
+    made = fc.frontalize(picture, face="all", paste=True, batch_size=batch_size)
+    assert made.faces.shape == (3, 512, 512, 3)
+    for row, whole in enumerate(made.pictures):
+        assert whole is not None
+        changed = [np.abs(part.astype(int)).max() > 10 for part in np.split(whole.astype(int) - picture, 3, 1)]
+        assert changed == [column <= row for column in range(3)]
+
+
 def test_where_an_expression_moves_nothing_the_picture_s_own_detail_stays(fc: FaceCycle, frames) -> None:
     large = np.asarray(Image.fromarray(frames[0]).resize((480, 480), Image.Resampling.BICUBIC)).astype(float)
     grain = np.random.default_rng(0).normal(0, 12, (480, 480, 1))

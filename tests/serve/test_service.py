@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from facecycle.serve import serve
 from facecycle.serve.app import build_app
 from facecycle.serve.batcher import Batcher
 from facecycle.serve.limits import Limits
-from tiny import MODEL, SIZE, face_picture, tiny_networks
+from tiny import MOVING, SIZE, face_picture, moving_networks
 
 LIMITS = Limits(bytes=200_000, pixels=100_000, seconds=10, pending=16, wait=0.05)
 
@@ -32,7 +32,7 @@ LIMITS = Limits(bytes=200_000, pixels=100_000, seconds=10, pending=16, wait=0.05
 @pytest.fixture(scope="module")
 def fc(tmp_path_factory: pytest.TempPathFactory) -> FaceCycle:
     run = tmp_path_factory.mktemp("weights")
-    save_weights(tiny_networks(), run / "weights.safetensors", MODEL, "CC0", {"stage": "identity"})
+    save_weights(moving_networks(), run / "weights.safetensors", MOVING, "CC0", {"stage": "identity"})
     return FaceCycle.from_pretrained(run, "cpu")
 
 
@@ -94,7 +94,9 @@ def test_pictures_equal_the_library_s(fc: FaceCycle, web: httpx.Client) -> None:
     assert np.abs(shown - fc.frontalize(a, cropped=True).faces[0].astype(int)).max() <= 1
     half = web.post("/deexpress?cropped=true&keep=0.5", files={"picture": data(a)})
     shown = np.asarray(Image.open(io.BytesIO(half.content)), int)
-    assert np.abs(shown - fc.deexpress(a, keep=0.5, cropped=True).faces[0].astype(int)).max() <= 1
+    wanted, calm = (fc.deexpress(a, keep=keep, cropped=True).faces[0].astype(int) for keep in (0.5, 0.0))
+    assert np.abs(shown - wanted).max() <= 1
+    assert np.abs(calm - wanted).max() > 10
     small = web.post("/frontalize?cropped=true&size=40", files={"picture": data(a)})
     assert Image.open(io.BytesIO(small.content)).size == (40, 40)
     assert web.post("/frontalize?cropped=true&size=5000", files={"picture": data(a)}).status_code == 422
@@ -181,6 +183,20 @@ def test_a_failing_job_does_not_end_the_batcher() -> None:
     with pytest.raises(ValueError, match="broken"):
         batcher.submit("bad", fail, 1).result(10)
     assert batcher.submit("good", lambda items: [2 * item for item in items], 3).result(10) == 6
+    batcher.close()
+
+
+def test_a_batch_may_be_done_in_parts() -> None:
+    batcher, parts = Batcher(wait=0.2), []
+
+    def double(items: Sequence[int]) -> list[int]:
+        parts.append(len(items))
+        return [2 * item for item in items]
+
+    jobs = [batcher.submit("double", double, item, most=2) for item in range(5)]
+    assert [job.result(10) for job in jobs] == [0, 2, 4, 6, 8]
+    assert max(parts) == 2
+    assert len(parts) == 3
     batcher.close()
 
 

@@ -59,7 +59,8 @@ class FaceReader:
         fine: pixels of a second crop, if that is wanted.
 
     Raises:
-        FaceCycleError: an input does not exist, nothing was found, or a face set is of another size.
+        FaceCycleError: an input does not exist, nothing was found, or a face set is of another size, or has no pictures
+            to keep.
     """
 
     def __init__(
@@ -78,6 +79,10 @@ class FaceReader:
         self._detector_options = "none" if cropped else "yunet", detector_weights
         self._detector: Detector | None = None
         self.items: list[Item] = find_items(inputs, size)
+        if whole and (stored := next((item for item in self.items if isinstance(item, StoredFace)), None)):
+            raise FaceCycleError(
+                f"{stored.name}: in a face set, which holds no picture to paste into; leave out --paste"
+            )
 
     def __len__(self) -> int:
         """Inputs, a video counting as one."""

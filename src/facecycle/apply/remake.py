@@ -57,12 +57,16 @@ def verb_of(networks: TorchNetworks, name: str, keep: float = 0.0) -> Verb:
     """``frontalize``, ``deexpress`` or ``mean_face`` by these networks; ``keep`` is `transform.deexpress`'s.
 
     Raises:
-        FaceCycleError: too much is kept, or too little.
+        FaceCycleError: too much is kept, or too little, or anything by another verb.
     """
     if not -1 <= keep <= 2:
         raise FaceCycleError(f"keep {keep}: give a share of the expression between -1 and 2")
     verb = partial(getattr(transform, name), networks.networks)
-    return partial(verb, keep=keep) if name == "deexpress" else verb
+    if name == "deexpress":
+        return partial(verb, keep=keep)
+    if keep:
+        raise FaceCycleError(f"keep {keep}: {name} keeps no part of the expression; use deexpress")
+    return verb
 
 
 def remake_batches(networks: TorchNetworks, reader: FaceReader, verb: Verb, batch_size: int) -> Iterator[Faces]:
@@ -70,9 +74,9 @@ def remake_batches(networks: TorchNetworks, reader: FaceReader, verb: Verb, batc
 
     The verb is given the crops and, if ``reader`` cuts these, the finer ones, whose size its faces then have.
     """
-    size = reader.size if reader.fine is None else reader.fine
+    size, pasting = reader.size if reader.fine is None else reader.fine, Pasting()
     for rows in reader.batches(fitting(batch_size, size)):
-        yield remake_rows(networks, rows, verb, size)
+        yield remake_rows(networks, rows, verb, size, pasting)
 
 
 def fitting(batch_size: int, size: int) -> int:
@@ -81,8 +85,11 @@ def fitting(batch_size: int, size: int) -> int:
 
 
 @torch.inference_mode()
-def remake_rows(networks: TorchNetworks, rows: list[PictureFace], verb: Verb, size: int) -> Faces:
-    """One batch; ``size`` is that of the faces that the verb gives."""
+def remake_rows(
+    networks: TorchNetworks, rows: list[PictureFace], verb: Verb, size: int, pasting: Pasting | None = None
+) -> Faces:
+    """One batch; ``size`` is that of the faces that the verb gives, ``pasting`` remembers the batch before."""
+    pasting = pasting or Pasting()
     faces = np.zeros((len(rows), size, size, 3), np.uint8)
     found = [index for index, row in enumerate(rows) if row.crop is not None]
     if found:
@@ -96,23 +103,24 @@ def remake_rows(networks: TorchNetworks, rows: list[PictureFace], verb: Verb, si
         np.stack([row.box for row in rows]).astype(np.float64),
         np.array([row.time for row in rows]),
         [row.square for row in rows],
-        _pasted(rows, faces),
+        [pasting(row, face) for row, face in zip(rows, faces, strict=True)],
     )
 
 
-def _pasted(rows: list[PictureFace], faces: np.ndarray) -> list[np.ndarray | None]:
-    """Whole pictures with their faces; of several faces in one picture each row shows those up to its own."""
-    pictures: list[np.ndarray | None] = []
-    before: tuple[np.ndarray, np.ndarray] | None = None  # a picture and what it has become
-    for row, face in zip(rows, faces, strict=True):
+class Pasting:
+    """Faces into their whole pictures; of several faces in one picture each row shows those up to its own."""
+
+    def __init__(self) -> None:
+        self._before: tuple[np.ndarray, np.ndarray] | None = None  # a picture, and what it has become
+
+    def __call__(self, row: PictureFace, face: UInt8[np.ndarray, "s s 3"]) -> UInt8[np.ndarray, "_ _ 3"] | None:
+        """The picture with the face; as it is, without one; None where the row has no picture."""
         if row.picture is None or row.square is None:
-            pictures.append(row.picture)
-            continue
-        current = before[1] if before is not None and before[0] is row.picture else row.picture
+            return row.picture
+        current = self._before[1] if self._before is not None and self._before[0] is row.picture else row.picture
         pasted = paste(current, face, row.square)
-        pictures.append(pasted)
-        before = (row.picture, pasted)
-    return pictures
+        self._before = (row.picture, pasted)
+        return pasted
 
 
 def concatenate_faces(batches: Sequence[Faces]) -> Faces:

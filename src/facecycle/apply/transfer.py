@@ -96,14 +96,15 @@ def check_strengths(identity: float, motion: float, keep_pose: bool) -> None:
 @torch.inference_mode()
 def interpolate_pair(networks: TorchNetworks, a: PictureFace, b: PictureFace, steps: int) -> Faces:
     """From one face to another, as large as their finer crops; ``times`` holds the share of the way."""
-    crops, fine = ([row.crop for row in (a, b)], [row.fine for row in (a, b)])
-    ends, large = (networks.tensor(np.stack([x for x in both if x is not None])) for both in (crops, fine))
-    drawn = transform.interpolate(networks.networks, ends, steps, large)
+    crops, fine = ([x for x in both if x is not None] for both in ((a.crop, b.crop), (a.fine, b.fine)))
+    ends, large = (networks.tensor(np.stack(both)) for both in (crops, fine))
+    parts = transform.interpolate(networks.networks, ends, steps, large, fitting(steps, large.shape[-1]))
+    faces = np.concatenate([to_uint8(part) for part in parts])
     share = np.linspace(0, 1, steps)
     return Faces(
         [f"{a.name} -> {b.name} {part:.2f}" for part in share],
         [OK] * steps,
-        to_uint8(drawn),
+        faces,
         np.full((steps, 4), np.nan),
         share,
         [None] * steps,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from facecycle.cycles.identity import remove_identity, restore_identity
 from facecycle.cycles.motion import draw_neutral, motion_codes, read_motion
-from facecycle.model.detail import brought_detail, enlarge, grow
+from facecycle.model.detail import enlarge, grow
 from facecycle.model.face_generator import Drawn
 from facecycle.model.flow import DECODED, FlowPair
 from facecycle.model.networks import Networks
@@ -24,20 +25,15 @@ from facecycle.types import Face, Field, Fine, Flow
 
 @dataclass(frozen=True)
 class Still:
-    """A neutral face, and what a larger picture shows of it beyond that."""
+    """A neutral face, and the same with its detail, where that was asked for."""
 
     face: Face
-    detail: Float[Tensor, "b 3 H W"] | None = None
-
-    @property
-    def fine(self) -> Fine | None:
-        """The larger picture, where there is one."""
-        return None if self.detail is None else grow(self.face, self.detail) + self.detail
+    fine: Fine | None = None
 
     def repeated(self, count: int) -> Still:
         """The one face so many times."""
-        detail = None if self.detail is None else self.detail.expand(count, -1, -1, -1)
-        return Still(self.face.expand(count, -1, -1, -1), detail)
+        fine = None if self.fine is None else self.fine.expand(count, -1, -1, -1)
+        return Still(self.face.expand(count, -1, -1, -1), fine)
 
 
 def frontalize(networks: Networks, face: Face, fine: Fine | None = None) -> Fine:
@@ -85,8 +81,8 @@ def translate(
 
 def move(networks: Networks, still: Still, flow: Flow) -> Fine:
     """Neutral faces, each in the motion that its flow holds."""
-    drawn, fine = follow(networks, still.face, flow), still.fine
-    return drawn.face if fine is None else enlarge(drawn, fine)
+    drawn = follow(networks, still.face, flow)
+    return drawn.face if still.fine is None else enlarge(drawn, still.fine)
 
 
 def express(
@@ -116,16 +112,17 @@ def person(networks: Networks, source: Face, identity: float = 1.0, fine: Fine |
     added in proportion, and so is detail.
     """
     drawn = draw_neutral(networks, source, flows(networks, source))
-    detail = None if fine is None else identity * brought_detail(drawn, fine)
-    neutral = drawn.face
+    neutral, large = drawn.face, None if fine is None else enlarge(drawn, fine)
     if identity == 1:
-        return Still(neutral, detail)
+        return Still(neutral, large)
     code = networks.identity_encoder(source)
     mean = remove_identity(networks, neutral, code)
     missed_there = neutral - restore_identity(networks, mean, code)
     missed_here = mean - restore_identity(networks, mean, torch.zeros_like(code))
     face = restore_identity(networks, mean, identity * code) + identity * missed_there + (1 - identity) * missed_here
-    return Still(face, detail)
+    if large is None:
+        return Still(face)
+    return Still(face, grow(face, large) + identity * (large - grow(neutral, large)))
 
 
 def interpolate(
@@ -133,21 +130,23 @@ def interpolate(
     ends: Float[Tensor, "2 3 h w"],
     steps: int = 9,
     fine: Float[Tensor, "2 3 H W"] | None = None,
-) -> Float[Tensor, "steps 3 _ _"]:
-    """From one face to another, both codes on the straight line between theirs."""
+    at_once: int = 16,
+) -> Iterator[Fine]:
+    """From one face to another, both codes on the straight line between theirs, ``at_once`` faces at a time."""
     flow = flows(networks, ends)
     drawn = draw_neutral(networks, ends, flow)
     code = networks.identity_encoder(ends)
     mean = remove_identity(networks, drawn.face, code)
-    share = torch.linspace(0, 1, steps, device=ends.device)
+    missed = drawn.face - restore_identity(networks, mean, code)
+    detail = None if fine is None else enlarge(drawn, fine) - grow(drawn.face, fine)
+    for share in torch.linspace(0, 1, steps, device=ends.device).split(at_once):
 
-    def between(x: Tensor) -> Tensor:
-        return torch.lerp(x[:1], x[1:], share.view(-1, *[1] * (x.ndim - 1)))
+        def between(x: Tensor, share: Tensor = share) -> Tensor:
+            return torch.lerp(x[:1], x[1:], share.view(-1, *[1] * (x.ndim - 1)))
 
-    missed = between(drawn.face - restore_identity(networks, mean, code))
-    face = restore_identity(networks, between(mean), between(code)) + missed
-    detail = None if fine is None else between(brought_detail(drawn, fine))
-    return move(networks, Still(face, detail), between(flow.to_face))
+        face = restore_identity(networks, between(mean), between(code)) + between(missed)
+        large = None if detail is None else grow(face, detail) + between(detail)
+        yield move(networks, Still(face, large), between(flow.to_face))
 
 
 def follow(networks: Networks, face: Face, flow: Flow) -> Drawn:

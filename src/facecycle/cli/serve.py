@@ -24,7 +24,7 @@ def serve(
     detector_weights: DetectorWeights = None,
     download: Download = False,
 ) -> None:
-    """Run a small REST service: /embed, /frontalize, /translate, /compare, /healthz; its page is at /docs."""
+    """Run a small REST service: /embed, /frontalize, /deexpress, /translate, /compare, /healthz; see /docs there."""
     from facecycle.serve import serve as run
     from facecycle.serve.limits import Limits
 

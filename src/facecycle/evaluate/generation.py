@@ -15,7 +15,7 @@ from facecycle.draw import flow_to_color, sheet, to_uint8
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.features import CodeSource, FeatureSource
 from facecycle.evaluate.judges import PoseJudge, Recogniser, find_sface
-from facecycle.evaluate.large import TIMES, likeness, make_large
+from facecycle.evaluate.large import TIMES, make_large
 from facecycle.evaluate.lpips import LPIPS, find_lpips
 from facecycle.evaluate.lpips import MEND as LPIPS_MEND
 from facecycle.evaluate.probe import bootstrap
@@ -159,20 +159,19 @@ def identity_rows(source: CodeSource, frontal: Pictures, truth: Rendered, notes:
     if file is None:
         notes.append("no independent recogniser: pip install 'facecycle[faces]' brings SFace's file")
         return rows
-    judge, count = Recogniser(file), len(frontal)
-    found = np.full((3, count, 128), np.nan)
-    for k in range(count):
-        aligned = {0: (frontal[k], truth.frontal[k]), 1: (truth.face[k], None), 2: (truth.frontal[k], None)}
-        for part, (picture, by) in aligned.items():
-            code = judge.code(picture, by)
-            found[part, k] = np.nan if code is None else code
-    rows["similarity by SFace"] = (found[0] * found[2]).sum(1)
-    rows["similarity by SFace, input copied"] = (found[1] * found[2]).sum(1)
+    judge = Recogniser(file)
+    made, wanted = judge.codes(frontal, truth.frontal), judge.codes(truth.frontal)
+    rows["similarity by SFace"] = (made * wanted).sum(1)
+    rows["similarity by SFace, input copied"] = (judge.codes(truth.face) * wanted).sum(1)
     rows["net gain"] = rows["similarity by SFace"] - rows["similarity by SFace, input copied"]
-    codes = found[0].reshape(-1, FRAMES, 128)
-    pairs = (codes * np.roll(codes, 1, 1)).sum(2).ravel()
-    rows["neutrals of a clip agree, SFace"] = pairs
+    rows["neutrals of a clip agree, SFace"] = clips_agree(made)
     return rows
+
+
+def clips_agree(codes: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Similarity of each frame's code to that of the frame before in its clip."""
+    clips = codes.reshape(-1, FRAMES, codes.shape[1])
+    return (clips * np.roll(clips, 1, 1)).sum(2).ravel()
 
 
 def agreement(made: dict[str, Pictures], truth: Rendered) -> PerRow:
@@ -209,7 +208,10 @@ def large_rows(source: CodeSource, people: int, seed: int, lpips: LPIPS | None) 
         for label, shown in ((f"{name} at {side} px", made), (f"{name} at {side} px, enlarged", enlarged)):
             rows |= compare_pictures(shown, true, label, lpips)
             if judge:
-                rows[f"{label} similarity by SFace"] = likeness(judge, shown, true)
+                codes = judge.codes(shown, true)
+                rows[f"{label} similarity by SFace"] = (codes * judge.codes(true)).sum(1)
+                if name == "frontal":
+                    rows[f"{label} neutrals of a clip agree, SFace"] = clips_agree(codes)
     return rows
 
 

@@ -48,6 +48,17 @@ class Recogniser:
         feature = self.net.feature(self.net.alignCrop(_enlarge(picture)[..., ::-1].copy(), found)).ravel()
         return feature / np.linalg.norm(feature)
 
+    def codes(
+        self, pictures: UInt8[np.ndarray, "n s s 3"], aligned_by: UInt8[np.ndarray, "n s s 3"] | None = None
+    ) -> Float[np.ndarray, "n 128"]:
+        """`code` of each; not numbers where there is none."""
+        found = np.full((len(pictures), 128), np.nan)
+        for k, (picture, by) in enumerate(zip(pictures, pictures if aligned_by is None else aligned_by, strict=True)):
+            code = self.code(picture, by)
+            if code is not None:
+                found[k] = code
+        return found
+
     def _find(self, large: Picture) -> np.ndarray | None:
         faces = self.detector(large)
         if not faces:

@@ -7,13 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from facecycle.apply import transform
 from facecycle.apply.torch_networks import to_tensor
 from facecycle.draw import to_uint8
-from facecycle.evaluate.judges import Recogniser
 from facecycle.evaluate.rendered import Rendered
 from facecycle.model.detail import grow
 from facecycle.model.networks import Networks
@@ -49,13 +48,3 @@ def make_large(networks: Networks, truth: Rendered) -> dict[str, tuple[Pictures,
             grown.append(to_uint8(grow(verb(face, other, None), fine)))
         made[name] = (np.concatenate(drawn), np.concatenate(grown), true)
     return made
-
-
-def likeness(judge: Recogniser, made: Pictures, true: Pictures) -> Float[np.ndarray, " n"]:
-    """Similarity of each pair by an independent recogniser; NaN where it finds no face in the true one."""
-    found = np.full(len(made), np.nan)
-    for k, (one, other) in enumerate(zip(made, true, strict=True)):
-        codes = judge.code(one, other), judge.code(other)
-        if codes[0] is not None and codes[1] is not None:
-            found[k] = codes[0] @ codes[1]
-    return found

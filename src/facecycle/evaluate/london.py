@@ -108,9 +108,7 @@ def _likeness(calm: np.ndarray, smiling: np.ndarray, neutral: np.ndarray, notes:
     if file is None:
         notes.append("no independent recogniser: pip install 'facecycle[faces]' brings SFace's file")
         return {}
-    judge, found = Recogniser(file), {"de-expressed": [], "smile untouched": []}
-    for made, copied, true in zip(calm, smiling, neutral, strict=True):
-        wanted = judge.code(true)
-        for name, code in (("de-expressed", judge.code(made, copied)), ("smile untouched", judge.code(copied))):
-            found[name].append(np.nan if wanted is None or code is None else float(code @ wanted))
-    return {f"{name}, similarity by SFace": np.array(values) for name, values in found.items()}
+    judge = Recogniser(file)
+    wanted = judge.codes(neutral)
+    found = {"de-expressed": judge.codes(calm, smiling), "smile untouched": judge.codes(smiling)}
+    return {f"{name}, similarity by SFace": (codes * wanted).sum(1) for name, codes in found.items()}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from facecycle.model.face_generator import Drawn
 from facecycle.model.warp import resize, warp
-from facecycle.types import Face, Fine
+from facecycle.types import Fine
 
 FULL = 0.5  # share of a pixel that is fetched, not painted, from which on its detail comes back whole
 SHARP = 0.75  # share of their resolution up to which the networks' own faces are sharp
@@ -21,14 +21,9 @@ def enlarge(drawn: Drawn, fine: Fine) -> Fine:
     drew is enlarged, and its detail is fetched from where they fetched pixels. Nothing is made up: a painted place
     stays soft. A picture that is no larger than they draw has no more to give.
     """
-    return grow(drawn.face, fine) + brought_detail(drawn, fine)
-
-
-def brought_detail(drawn: Drawn, fine: Fine) -> Float[Tensor, "b 3 H W"]:
-    """What `enlarge` adds to an enlarged face; below 0 where that is too bright."""
-    size = drawn.face.shape[-1]
+    large, size = grow(drawn.face, fine), drawn.face.shape[-1]
     if drawn.shares is None or drawn.flow is None or fine.shape[-1] <= size:
-        return fine.new_zeros(fine.shape)
+        return large
     sharp = round(SHARP * size)
     brought = detail(warp(fine, drawn.flow, "bicubic").clamp(0, 1), sharp)
     kept = drawn.shares[:, 1:]
@@ -39,7 +34,7 @@ def brought_detail(drawn: Drawn, fine: Fine) -> Float[Tensor, "b 3 H W"]:
     fetched = kept[:, :1] * brought
     if kept.shape[1] == 2:
         fetched = fetched + kept[:, 1:] * brought.flip(-1)
-    return fetched - kept.sum(1, keepdim=True) * detail(grow(drawn.face, fine), sharp)
+    return large + fetched - kept.sum(1, keepdim=True) * detail(large, sharp)
 
 
 def detail(fine: Fine, size: int) -> Float[Tensor, "b 3 H W"]:
@@ -48,8 +43,8 @@ def detail(fine: Fine, size: int) -> Float[Tensor, "b 3 H W"]:
     return fine - grow(small.to(fine.device), fine)
 
 
-def grow(face: Face, like: Fine) -> Fine:
-    """``face`` at the resolution of another picture."""
+def grow(face: Float[Tensor, "b 3 h w"], like: Float[Tensor, "_ 3 H W"]) -> Float[Tensor, "b 3 H W"]:
+    """Faces at the resolution of another picture."""
     if face.shape[-2:] == like.shape[-2:]:
         return face
     face = _where_possible(face)
@@ -57,4 +52,5 @@ def grow(face: Face, like: Fine) -> Fine:
 
 
 def _where_possible(x: Tensor) -> Tensor:
-    return x.cpu() if x.device.type == "mps" else x  # there torch averages over whole numbers of pixels alone
+    # On Apple's devices torch averages over whole numbers of pixels alone, and may not filter while it resizes.
+    return x.cpu() if x.device.type == "mps" else x

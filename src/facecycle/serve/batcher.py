@@ -20,6 +20,7 @@ class Job:
     kind: Hashable
     work: Work
     item: Any
+    most: int | None
     done: Future = field(default_factory=Future)
 
 
@@ -38,9 +39,12 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name="facecycle-batches", daemon=True)
         self._thread.start()
 
-    def submit(self, kind: Hashable, work: Work, item: Any) -> Future:
-        """Ask for ``work([item, ...])[0]``; jobs of an equal ``kind`` must have interchangeable ``work``."""
-        job = Job(kind, work, item)
+    def submit(self, kind: Hashable, work: Work, item: Any, most: int | None = None) -> Future:
+        """Ask for ``work([item, ...])[0]``, on ``most`` items at a time where the batch is larger.
+
+        Jobs of an equal ``kind`` must have interchangeable ``work``.
+        """
+        job = Job(kind, work, item, most)
         self._jobs.put(job)
         return job.done
 
@@ -56,7 +60,10 @@ class Batcher:
             for job in jobs:
                 by_kind.setdefault(job.kind, []).append(job)
             for alike in by_kind.values():
-                self._do([job for job in alike if job.done.set_running_or_notify_cancel()])
+                step = alike[0].most or len(alike)
+                for start in range(0, len(alike), step):  # who is ready need not wait; who gave up is passed over
+                    part = alike[start : start + step]
+                    self._do([job for job in part if job.done.set_running_or_notify_cancel()])
             if not going_on:
                 return
 

@@ -74,14 +74,11 @@ class Service:
         size = len(row.fine)
 
         def remake(rows: Sequence[PictureFace]) -> list[np.ndarray]:
-            made: list[np.ndarray] = []
-            step = fitting(len(rows), size)
-            for start in range(0, len(rows), step):
-                faces = remake_rows(networks, list(rows[start : start + step]), change, size)
-                made += [x if whole is None else whole for x, whole in zip(faces.faces, faces.pictures, strict=True)]
-            return made
+            made = remake_rows(networks, list(rows), change, size)
+            return [face if whole is None else whole for face, whole in zip(made.faces, made.pictures, strict=True)]
 
-        return await asyncio.wrap_future(self.batcher.submit((verb, keep, size), remake, row))
+        most = fitting(self.limits.batch, size)
+        return await asyncio.wrap_future(self.batcher.submit((verb, keep, size), remake, row, most))
 
     async def translated(
         self, source: PictureFace, driver: PictureFace, identity: float, motion: float, keep_pose: bool

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import colorsys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw
+from PIL import ExifTags, Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from facecycle.data.files import disk_space
+
+MADE = "FaceCycle: this face was made, not photographed"
 
 
 def sheet(columns: dict[str, UInt8[np.ndarray, "r h w 3"]], zoom: int | None = None) -> Image.Image:
@@ -47,7 +51,7 @@ def flow_to_color(flow: Float[Tensor, "b 2 h w"], largest: float = 0.25) -> UInt
     return to_uint8((1 - strength[..., None] * (1 - color)).permute(0, 3, 1, 2))
 
 
-def save_picture(picture: Image.Image, path: Path) -> None:
+def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:
     """Write a PNG in one piece.
 
     Raises:
@@ -56,5 +60,16 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with disk_space(path):
-        picture.save(partial, "PNG")
+        picture.save(partial, "PNG", **options)
     partial.replace(path)
+
+
+def made(suffix: str) -> dict[str, Any]:
+    """Options of Pillow's ``save`` by which a file says that its face was made; PNG for ``.png``, else Exif."""
+    if suffix == ".png":
+        info = PngInfo()
+        info.add_text("Software", MADE)
+        return {"pnginfo": info}
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = MADE
+    return {"exif": exif}

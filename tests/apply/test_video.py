@@ -11,11 +11,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from facecycle import FaceCycle, FaceCycleError
 from facecycle.apply.figures import Sample, draw_figure
 from facecycle.apply.save import save_remade
+from facecycle.draw import MADE
 from facecycle.model.weights import save_weights
 from facecycle.synthetic.stream import SyntheticFaces
 from tiny import MODEL, QUIET, tiny_networks
@@ -230,6 +231,21 @@ def test_where_an_expression_moves_nothing_the_picture_s_own_detail_stays(fc: Fa
     assert max(lost) < 4
     assert np.abs(painted[inside].astype(float) - picture[inside]).mean() > 8
     np.testing.assert_array_equal(same.pictures[1], picture)
+
+
+def test_files_say_that_their_faces_were_made(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    Image.fromarray(frames[0]).save(tmp_path / "photo.png")
+    for name in ("made.png", "made.jpg", "made.webp"):
+        items = fc.read(tmp_path / "photo.png").items
+        save_remade(items, lambda item: fc.remake_batches("frontalize", item, size=64), tmp_path / name)
+        with Image.open(tmp_path / name) as picture:
+            said = picture.info["Software"] if name.endswith("png") else picture.getexif()[ExifTags.Base.Software]
+        assert said == MADE
+    clip = write(tmp_path / "in.mp4", frames[:2], [0.0, 0.1])
+    for name in ("made.mp4", "made.mkv", "made.webm"):
+        frontalize(fc, clip, tmp_path / name)
+        with av.open(str(tmp_path / name)) as container:
+            assert {key.lower(): value for key, value in container.metadata.items()}["comment"] == MADE
 
 
 def test_a_video_drives_a_photo_by_command(fc: FaceCycle, frames, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import uvicorn
 from PIL import Image
 
 from facecycle import FaceCycle
+from facecycle.draw import MADE
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import save_weights
 from facecycle.serve import serve
@@ -92,6 +93,7 @@ def test_pictures_equal_the_library_s(fc: FaceCycle, web: httpx.Client) -> None:
     assert front.headers["content-type"] == "image/png"
     shown = np.asarray(Image.open(io.BytesIO(front.content)), int)
     assert np.abs(shown - fc.frontalize(a, cropped=True).faces[0].astype(int)).max() <= 1
+    assert Image.open(io.BytesIO(front.content)).info["Software"] == MADE
     half = web.post("/deexpress?cropped=true&keep=0.5", files={"picture": data(a)})
     shown = np.asarray(Image.open(io.BytesIO(half.content)), int)
     wanted, calm = (fc.deexpress(a, keep=keep, cropped=True).faces[0].astype(int) for keep in (0.5, 0.0))

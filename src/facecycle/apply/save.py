@@ -13,7 +13,7 @@ from facecycle.apply.inputs import OK, Item, PictureInMemory, StoredFace
 from facecycle.apply.remake import Faces
 from facecycle.apply.video import CODECS, write_clip
 from facecycle.data.files import disk_space
-from facecycle.draw import save_picture
+from facecycle.draw import made, save_picture
 from facecycle.errors import FaceCycleError
 
 Remake = Callable[[Item], Iterator[Faces]]
@@ -107,10 +107,10 @@ def _save_pictures(batches: Iterator[Faces], target: Path, on_row: Callable[[], 
 
 def _save(picture: Image.Image, path: Path) -> None:
     if path.suffix.lower() == ".png":
-        save_picture(picture, path)
+        save_picture(picture, path, **made(".png"))
         return
     if path.suffix.lower() not in (".jpg", ".jpeg", ".webp"):
         raise FaceCycleError(f"{path}: pictures are written as .png, .jpg or .webp; choose one of these suffixes")
     path.parent.mkdir(parents=True, exist_ok=True)
     with disk_space(path):
-        picture.save(path, quality=95)
+        picture.save(path, quality=95, **made(path.suffix))

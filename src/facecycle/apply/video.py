@@ -13,6 +13,7 @@ from PIL import Image
 
 from facecycle.apply.inputs import OK
 from facecycle.apply.remake import Faces
+from facecycle.draw import MADE
 from facecycle.errors import FaceCycleError
 
 TICKS = 90_000  # a second: exact for all usual frame rates
@@ -41,6 +42,7 @@ class ClipWriter:
         self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(self._partial), "w")
+        self._container.metadata["comment"] = MADE
         self._stream: Any = None
         self._last = -1
         self.frames = 0

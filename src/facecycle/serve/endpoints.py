@@ -9,6 +9,7 @@ from PIL import Image
 
 from facecycle import __version__
 from facecycle.apply.faces import SIZE
+from facecycle.draw import made
 from facecycle.serve.service import Service
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -129,7 +130,7 @@ async def compare(service: Asked, a: Picture, b: Picture, cropped: Cropped = Fal
 
 
 def png(picture: np.ndarray) -> Response:
-    """A picture as an answer."""
+    """A made picture as an answer."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG")
+    Image.fromarray(picture).save(stream, "PNG", **made(".png"))
     return Response(stream.getvalue(), media_type="image/png")

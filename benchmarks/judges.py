@@ -1,6 +1,6 @@
 """Do synthetic faces pass for real ones before networks that know only real ones?
 
-    python benchmarks/judges.py FACESET [--real ../shared/data/real_small] [--sheets DIR]
+    python benchmarks/judges.py FACESET [--real PHOTOS] [--sheets DIR]
 
 FACESET is written by ``facecycle synth`` (report on ``--split held-out``). Judged are its 64 px crops: how often face
 detectors fire, by yaw; how well recognition networks tell the people apart; and how often a FER-2013 network reads the
@@ -28,7 +28,7 @@ SIZE = 64
 NEAR, FAR = "yaw < 30", "yaw 30-60"
 EMOTIONS = ("neutral", "happy", "sad", "surprise", "anger", "disgust", "fear")
 DLIB_FRAMES = 400  # at most: the network takes 0.1 s a frame
-# What the study states; its frames (60 people, 720 frames) judged by this script; what is asked for.
+# What was measured of the prototype; its frames (60 people, 720 frames) judged by this script; the goal.
 REFERENCES = {
     f"HOG fires, {NEAR}": (".93-.95", ".940", ">= .97"),
     f"HOG fires, {FAR}": (".49", ".453", ">= .75"),
@@ -162,7 +162,7 @@ def roc(same: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
 
 
 def recognition(shots: list[Shot], name: str, network: Callable, report: Report) -> None:
-    """All pairs of frames below 30 degrees, and those of one clip against those between people (as in the study)."""
+    """All pairs of frames below 30 degrees, and those of one clip against those between people."""
     found = [(shot, code) for shot in shots if shot.yaw < 30 and (code := network(shot.picture)) is not None]
     codes = np.stack([code for _, code in found])
     people, clips = (np.array([getattr(shot, key) for shot, _ in found]) for key in ("person", "clip"))

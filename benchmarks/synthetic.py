@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=64, help="of each person")
     options = parser.parse_args()
     print(f"{processor()}, {multiprocessing.cpu_count()} cores, numpy {np.__version__}, {options.processes} processes")
-    print(f"{'what':40s} {'clock':>8s} {'processor':>10s}  {'the study':>9s}  {'asked':>6s}")
+    print(f"{'what':40s} {'clock':>8s} {'processor':>10s}  {'prototype':>9s}  {'goal':>6s}")
     rows = (("64 px", 64, "125-133", ">= 300"), ("64 px with its margin (80 px)", 80, "", ""))
     rows += (("128 px", 128, "53-96", ">= 120"), ("256 px", 256, "", ""))
     for name, size, study, asked in rows:

@@ -31,8 +31,8 @@ class FaceCycle:
     """Trained weights, ready for use. Inputs may be anything that `facecycle.apply.inputs` knows.
 
     Every method takes ``cropped`` (the pictures are face crops already), ``face`` (``largest``, ``all``, or a number
-    counted from the left) and ``batch_size``. A bad input among several becomes a row whose ``status`` says what is
-    wrong; a single bad one raises `FaceCycleError`.
+    counted from the left, from 0) and ``batch_size``. A bad input among several becomes a row whose ``status`` says
+    what is wrong; a single bad one raises `FaceCycleError`.
 
     Those that make faces take ``size``, the pixels of a face: what the networks do not show at their own resolution is
     fetched from the picture, as far as it is there (`facecycle.model.detail`). With ``paste`` they give whole pictures

@@ -30,5 +30,6 @@ Field = Float[Tensor, "b 2 s s"]
 
 Scalar = Float[Tensor, ""]
 """A loss."""
+
 Views = Float[Tensor, "b _ 3 h w"]
 """Disturbed frames of clips, any number for each frame."""

@@ -128,6 +128,11 @@ def test_an_unreadable_folder_is_a_source_that_failed(tmp_path: Path) -> None:
         ([], {}, "no videos or pictures"),
         (["notes.txt"], {}, "no videos or pictures"),
         (["a.mp4", "b.jpg"], {}, "1 videos and 1 pictures"),
+        (
+            ["ann/0/1.jpg", "bob/0/1.jpg"],
+            {},
+            r"ann/0 and bob/0 have one name; say --layout clips .* 'bob', --layout photos",
+        ),
         (["a.jpg"], {"layout": "films"}, "choose from auto, videos"),
         (["a.jpg"], {"pattern": "(?P<person>"}, "pattern"),
         (["a.jpg"], {"pattern": ".*"}, r"needs a group \(\?P<person>"),

@@ -33,12 +33,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     run = tmp_path_factory.mktemp("weights")
     save_weights(tiny_networks(), run / "weights.safetensors", MODEL, "CC0", {"stage": "identity"})
     command = [str(Path(sys.executable).with_name("facecycle")), "demo", "--weights", str(run), "--device", "cpu"]
-    with subprocess.Popen(command, env=QUIET, stdout=subprocess.PIPE, text=True) as process:
+    kept = tmp_path_factory.mktemp("kept")
+    with subprocess.Popen(command, env={**QUIET, "TMPDIR": str(kept)}, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         yield re.search(r"http://127\.0\.0\.1:\d+", line)[0]  # type: ignore[index]
+        assert list(kept.glob("facecycle-demo-*/sent/**/*.png"))
         process.terminate()  # a shell's background jobs ignore SIGINT
         process.wait(30)
+    assert not [path for path in kept.rglob("*") if path.is_file()]  # what was sent is gone
 
 
 @pytest.fixture(scope="module")

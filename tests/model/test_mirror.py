@@ -11,6 +11,7 @@ from torch import Tensor
 
 from facecycle.cycles.identity import identity_cycle
 from facecycle.cycles.motion import motion_codes, motion_cycle, read_motion
+from facecycle.model.encoder import FaceEncoder, read_both
 from facecycle.model.mirror import CodeMirror
 from facecycle.model.weights import FILE, load_networks, load_state, save_weights
 from tiny import MODEL, face_tensor, tiny_networks
@@ -51,7 +52,7 @@ def test_what_mirroring_does_to_codes_is_found_and_halves_the_noise() -> None:
     torch.testing.assert_close(exact(own, other), true, atol=1e-3, rtol=0)
 
 
-def equivariant(seed: int = 0, **more: bool):
+def equivariant(seed: int = 0, **more: bool | str):
     """Networks whose motion encoder looks in the mirror, fitted on drawn faces."""
     networks = tiny_networks(seed, dataclasses.replace(MODEL, equivariant=True, **more)).eval().requires_grad_(False)
     assert networks.motion_encoder.code_mirror is not None
@@ -71,6 +72,29 @@ def test_in_training_a_face_is_seen_once() -> None:
     encoder, faces = equivariant().motion_encoder, face_tensor(3).flatten(0, 1)
     assert torch.equal(encoder.train()(faces), encoder.alone(faces))
     assert not torch.equal(encoder.eval()(faces), encoder.alone(faces))
+
+
+@pytest.mark.parametrize("kind", ["published", "gabor"])
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_two_encoders_that_look_alike_look_once(
+    kind: str, mirrored: bool, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks, faces = equivariant(mirrored=mirrored, encoder=kind).train(training), face_tensor(3).flatten(0, 1)
+    motion, identity = networks.motion_encoder, networks.identity_encoder
+    apart = motion(faces), identity(faces)
+    see = type(motion).see
+    looks: list[int] = []
+
+    def counted(self: FaceEncoder, face: Tensor) -> Tensor:
+        looks.append(len(face))
+        return see(self, face)
+
+    monkeypatch.setattr(type(motion), "see", counted)
+    together = read_both(motion, identity, faces)
+    torch.testing.assert_close(together, apart, atol=0, rtol=0)
+    both = [len(faces) * (1 + encoder.looks_twice) for encoder in (motion, identity)]
+    assert looks == both[: 1 + (both[0] != both[1])]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -18,6 +18,7 @@ from facecycle.apply.encoders import PIXELS, About
 from facecycle.apply.onnx_encoders import FORMAT
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.errors import FaceCycleError
+from facecycle.model.encoder import read_both
 from facecycle.model.networks import Networks
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
@@ -52,7 +53,7 @@ class Encoders(_Part):
     outputs = ("motion", "identity")
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        return self.networks.motion_encoder(face), self.networks.identity_encoder(face)
+        return read_both(self.networks.motion_encoder, self.networks.identity_encoder, face)
 
 
 class Frontalizer(_Part):

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from facecycle.apply.encoders import About
+from facecycle.model.encoder import read_both
 from facecycle.model.networks import Networks
 from facecycle.model.weights import load_networks
 
@@ -36,8 +37,7 @@ class TorchNetworks:
     @torch.inference_mode()
     def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
         """The motion and the identity codes of crops."""
-        faces = self.tensor(crops)
-        motion, identity = self.networks.motion_encoder(faces), self.networks.identity_encoder(faces)
+        motion, identity = read_both(self.networks.motion_encoder, self.networks.identity_encoder, self.tensor(crops))
         return motion.float().cpu().numpy(), identity.float().cpu().numpy()
 
     def tensor(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float[Tensor, "n 3 s s"]:

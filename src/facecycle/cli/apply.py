@@ -22,7 +22,7 @@ WeightsOption = Annotated[
     str, typer.Option(help="A run folder, a .safetensors or .onnx file, a name, or a Hub repository.")
 ]
 Cropped = Annotated[bool, typer.Option("--cropped", help="The pictures are face crops already; run no detector.")]
-FaceOption = Annotated[str, typer.Option(help="largest, all, or the number of a face counted from the left.")]
+FaceOption = Annotated[str, typer.Option(help="largest, all, or the number of a face counted from the left, from 0.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Faces at a time.")]
 DetectorWeights = Annotated[str | None, typer.Option(help="File of the face detector.")]

@@ -17,7 +17,7 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(help="Where the benchmark's files are.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, row.md and figures.")] = None,
     layer: Annotated[
-        str | None, typer.Option(help="Another layer than the task's code, such as motion.level4.")
+        str | None, typer.Option(help="Another layer than the task's code, such as motion.levels.1.")
     ] = None,
     train: Annotated[str | None, typer.Option(help="Fit on another set: LAYOUT:PATH, such as 300wlp:sets/lp.")] = None,
     crop: Annotated[str, typer.Option(help="auto, fixed or detector: how the face is found in a picture.")] = "auto",

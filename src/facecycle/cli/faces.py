@@ -148,7 +148,9 @@ def _write(fc: Any, inputs: Any, remake: Any, out: Path, face: str) -> None:
 
     items = fc.read(inputs).items
     if face == "all" and any(item.moving for item in items):
-        raise FaceCycleError("--face all: a clip follows one face; give largest, or a number counted from the left")
+        raise FaceCycleError(
+            "--face all: a clip follows one face; give largest, or a number counted from the left, from 0"
+        )
     with progress("faces", None if any(item.moving for item in items) else len(items)) as step:
         bad = save_remade(items, remake, out, step)
     tell_bad(bad)

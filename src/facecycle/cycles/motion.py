@@ -17,7 +17,7 @@ from facecycle.model.encoder import with_mirrored
 from facecycle.model.face_generator import Drawn
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
-from facecycle.model.warp import reflect, warp
+from facecycle.model.warp import flip, mean_turned_back, reflect, warp
 from facecycle.types import Clip, Code, Face, Flow
 
 
@@ -90,19 +90,10 @@ def draw_neutral(networks: Networks, face: Face, flow: FlowPair) -> Drawn:
     both = torch.stack([flow.to_neutral, reflect(flow.to_neutral)]).flatten(0, 1)
     drawn = generator.draw(generator.move(generator.encode(with_mirrored(face)), both, frontal=True))
     return Drawn(
-        _turned_back(drawn.face, _flip),
-        None if drawn.flow is None else _turned_back(drawn.flow, reflect),
-        None if drawn.shares is None else _turned_back(drawn.shares, _flip),
+        mean_turned_back(drawn.face, flip),
+        None if drawn.flow is None else mean_turned_back(drawn.flow, reflect),
+        None if drawn.shares is None else mean_turned_back(drawn.shares, flip),
     )
-
-
-def _turned_back(x: Tensor, turn: Callable[[Tensor], Tensor]) -> Tensor:
-    own, other = x.unflatten(0, (2, -1))
-    return (own + turn(other)) / 2
-
-
-def _flip(x: Tensor) -> Tensor:
-    return x.flip(-1)
 
 
 def restore_motion(networks: Networks, neutral: Face, motion: Code) -> Face:

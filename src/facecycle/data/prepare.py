@@ -85,7 +85,9 @@ def prepare(
         sources: folders, videos or pictures.
         out: the face set; a new folder, or one that the same call began.
         options: what to keep and how.
-        layout, pattern, frame_rate: see `facecycle.data.sources.find_sources`.
+        layout: how the folders are laid out; this and the next two as in `facecycle.data.sources.find_sources`.
+        pattern: a regular expression for names of pictures.
+        frame_rate: frames a second by which pictures are numbered.
         licence: terms of the pictures, kept in the face set and in what is trained on it.
         workers: processes, or with Ray sources at a time; one per core unless given.
         engine: "local", processes of this machine, or "ray", a cluster. The face set depends neither on it nor on

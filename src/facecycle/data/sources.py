@@ -11,7 +11,7 @@
 | ``pattern`` | the pictures with the same ``person`` and ``clip`` groups | ``person`` | ``person/clip`` |
 
 ``auto`` tells all of them apart but two: the pictures of a flat folder are taken as ``singles``, a folder of folders of
-pictures as ``photos``; say ``clips`` where they are frames.
+pictures as ``photos``; say ``clips`` where they are frames. Where folders of one name lie in different ones it asks.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def detect_layout(tree: Tree) -> str:
     """The layout that a folder's files look like.
 
     Raises:
-        FaceCycleError: it holds both videos and pictures.
+        FaceCycleError: it holds both videos and pictures, or folders of pictures that have one name.
     """
     videos, pictures = tree.pick(VIDEO_SUFFIXES), tree.pick(PICTURE_SUFFIXES)
     if videos and pictures:
@@ -155,7 +155,15 @@ def detect_layout(tree: Tree) -> str:
         return "voxceleb-videos" if all(map(VOXCELEB_VIDEO.search, videos)) else "videos"
     if pictures and all(map(VOXCELEB_FRAME.search, pictures)):
         return "voxceleb-frames"
-    return "photos" if any("/" in name for name in pictures) else "singles"
+    folders = {PurePosixPath(name).parent for name in pictures}
+    seen: dict[str, PurePosixPath] = {}
+    for folder in sorted(folders):
+        if (other := seen.setdefault(folder.name, folder)) != folder:
+            raise FaceCycleError(
+                f"{tree.root}: {other} and {folder} have one name; say --layout clips if each is a clip of the person"
+                f" {folder.parts[0]!r}, --layout photos if both show the person {folder.name!r}"
+            )
+    return "singles" if folders <= {PurePosixPath(".")} else "photos"
 
 
 def _walk(path: Path, labels: set[str]) -> tuple[Tree, list[Source]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -21,6 +23,7 @@ from facecycle.demo import verbs
 from facecycle.errors import FaceCycleError
 
 MOST_BYTES = "10mb"
+KEPT = 3600  # seconds that a picture may be played with
 SECONDS = 20.0  # that a visitor waits for a picture
 WAITING = 16  # visitors at a time; more are told that the page is busy
 _WORKERS = ThreadPoolExecutor(2, thread_name_prefix="facecycle-demo")
@@ -29,8 +32,8 @@ SOURCES = ["upload", "webcam", "clipboard"]
 # Fonts of the visitor's own machine: gradio's usual ones come from elsewhere.
 THEME = themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 NOTE = (
-    "Pictures stay on this machine and are not kept. Not for identifying or tracking people without their consent, "
-    "nor for judging anybody by their face, nor for deceiving."
+    "Pictures stay on this machine, and are deleted after an hour or when the page is stopped. Not for identifying or "
+    "tracking people without their consent, nor for judging anybody by their face, nor for deceiving."
 )
 
 
@@ -41,7 +44,7 @@ def build_page(fc: FaceCycle, examples: list[str]) -> gr.Blocks:
         fc: trained weights.
         examples: pictures to try.
     """
-    with gr.Blocks(title="FaceCycle", analytics_enabled=False) as page:
+    with gr.Blocks(title="FaceCycle", analytics_enabled=False, delete_cache=(KEPT // 12, KEPT)) as page:
         gr.Markdown(f"# FaceCycle\n{NOTE}\n\nWeights: {Path(fc.about.source).name}, licence {fc.about.licence}")
         with gr.Tab("Undo"):
             _undo_tab(fc, examples)
@@ -130,10 +133,15 @@ def _told(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def launch(fc: FaceCycle, host: str, port: int | None, open_browser: bool) -> None:
-    """Serve the page until it is stopped."""
+    """Serve the page until it is stopped; no picture that was sent to it outlives it."""
     with tempfile.TemporaryDirectory(prefix="facecycle-demo-") as folder:
-        page = build_page(fc, verbs.draw_examples(Path(folder)))
-        address = start(page, host, port, [folder], open_browser)
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "sent"))
+        examples = Path(folder, "examples")
+        examples.mkdir()
+        page = build_page(fc, verbs.draw_examples(examples))
+        address = start(page, host, port, [str(examples)], open_browser)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # the folder is deleted then too
         print(f"facecycle demo at {address} (Ctrl-C stops it)", flush=True)
         page.block_thread()
 

@@ -53,7 +53,7 @@ class CodeSource:
     """The codes of trained networks, and any layer of their encoders.
 
     Layers: ``motion``, ``identity``, ``both`` (one after the other), and every module of an encoder by its path, such
-    as ``motion.level4`` or ``identity.code.1``. A map of more than 4,096 values is averaged over a grid of cells,
+    as ``motion.levels.1`` or ``identity.code.1``. A map of more than 4,096 values is averaged over a grid of cells,
     as fine as fits.
     """
 

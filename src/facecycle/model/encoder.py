@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,7 +15,8 @@ class FaceEncoder(nn.Module):
     """Face -> code: what every kind of encoder does with a face and its mirror image.
 
     Args:
-        mirrored: see `see_both`.
+        mirrored: make the code of the average of what is seen in a face and in its mirror image. A mirrored face is the
+            same person's: such a code cannot tell left from right, so neither which way a head is turned.
     """
 
     code: nn.Sequential
@@ -29,22 +28,38 @@ class FaceEncoder(nn.Module):
         """Makes one code of two, where the configuration asks for it; `forward` in training sees each face once."""
 
     def forward(self, face: Face) -> Code:
+        return self.read(self.look(face))
+
+    def look(self, face: Face) -> Float[Tensor, "b2 c k k"]:
+        """What `see` finds in the face and, where this encoder looks into the mirror, in its mirror image."""
+        return self.see(with_mirrored(face) if self.looks_twice else face)
+
+    def read(self, seen: Float[Tensor, "b2 c k k"]) -> Code:
+        """The code, from what `look` found."""
+        features = self.features(seen)
         if self.mirrored:
-            return self.code(see_both(self.features, face))
-        if self.code_mirror is None or self.training:
-            return self.alone(face)
-        return self.code_mirror(*self.both(face))
+            return self.code(features.unflatten(0, (2, -1)).mean(0))
+        codes = self.code(features)
+        return self.code_mirror(*_halves(codes)) if self.code_mirror is not None and self.looks_twice else codes
+
+    @property
+    def looks_twice(self) -> bool:
+        """Does it look into the mirror?"""
+        return self.mirrored or (self.code_mirror is not None and not self.training)
 
     def alone(self, face: Face) -> Code:
         """The code of a face that is seen once."""
-        return self.code(self.features(face))
+        return self.code(self.features(self.see(face)))
 
     def both(self, face: Face) -> tuple[Code, Code]:
         """The codes of a face and of its mirror image, each by itself."""
-        own, other = self.alone(with_mirrored(face)).unflatten(0, (2, -1))
-        return own, other
+        return _halves(self.alone(with_mirrored(face)))
 
-    def features(self, face: Face) -> Float[Tensor, "b c k k"]:
+    def see(self, face: Face) -> Float[Tensor, "b c k k"]:
+        """What there is to be found in a face before anything is learnt, the same for all encoders of this kind."""
+        return face
+
+    def features(self, seen: Float[Tensor, "b c k k"]) -> Float[Tensor, "b c2 k2 k2"]:
         """What the code is made from."""
         raise NotImplementedError
 
@@ -61,7 +76,7 @@ class Encoder(FaceEncoder):
         code_dim: length of the code.
         norm: scale each code to a root mean square of 1 before the tanh. Without normalisation anywhere, a useful
             learning rate drives every unit into saturation within some tens of steps, where no gradient comes back.
-        mirrored: see `see_both`.
+        mirrored: see `FaceEncoder`.
     """
 
     def __init__(
@@ -91,20 +106,23 @@ class Encoder(FaceEncoder):
         initialise(self)
         nn.init.normal_(last.weight, 0, 0.02)  # well inside the tanh
 
-    def features(self, face: Face) -> Float[Tensor, "b c k k"]:
-        x = self.level1(self.stem((face - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces
+    def features(self, seen: Face) -> Float[Tensor, "b c k k"]:
+        x = self.level1(self.stem((seen - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces
         return self.level5(self.level4(self.level3(self.level2(x))))
 
 
-def see_both(features: Callable[[Face], Tensor], face: Face) -> Tensor:
-    """The average of what is seen in a face and in its mirror image.
-
-    A mirrored face is the same person's: a code made of this cannot tell left from right, so neither which way a
-    head is turned.
-    """
-    return features(with_mirrored(face)).unflatten(0, (2, -1)).mean(0)
+def read_both(first: FaceEncoder, second: FaceEncoder, face: Face) -> tuple[Code, Code]:
+    """The codes of two encoders; those of one kind look at the face but once."""
+    seen = first.look(face)
+    alike = type(first) is type(second) and first.looks_twice == second.looks_twice
+    return first.read(seen), second.read(seen if alike else second.look(face))
 
 
 def with_mirrored(face: Face) -> Float[Tensor, "b2 3 h w"]:
     """Faces, and after them their mirror images: one batch, which is faster and half the graph to export."""
     return torch.stack([face, face.flip(-1)]).flatten(0, 1)
+
+
+def _halves(codes: Float[Tensor, "b2 d"]) -> tuple[Code, Code]:
+    own, other = codes.unflatten(0, (2, -1))
+    return own, other

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from facecycle.model.layers import SLOPE, ChannelAttention, ResidualBlock, conv, initialise
-from facecycle.model.warp import integrate, invert, reflect, resize, warp
+from facecycle.model.warp import integrate, invert, mean_turned_back, reflect, resize, warp
 from facecycle.types import Code, Field, Flow
 
 DECODED = 16  # side of the field that the decoder draws; expression and pose are smooth
@@ -88,5 +88,4 @@ def both_ways(draw: Callable[[Code], Field], motion: Code, mirrored: Code | None
     """What is drawn from the code of a face and, if given, from that of its mirror image: the average, turned back."""
     if mirrored is None:
         return draw(motion)
-    own, other = draw(torch.stack([motion, mirrored]).flatten(0, 1)).unflatten(0, (2, -1))
-    return (own + reflect(other)) / 2
+    return mean_turned_back(draw(torch.stack([motion, mirrored]).flatten(0, 1)), reflect)

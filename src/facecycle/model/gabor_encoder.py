@@ -29,7 +29,7 @@ class GaborEncoder(FaceEncoder):
         widths: channels at 1/4, 1/8 and 1/16 of the resolution.
         image_size: side of the face in pixels, a multiple of 16.
         code_dim: length of the code.
-        mirrored: see `see_both`.
+        mirrored: see `FaceEncoder`.
     """
 
     def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int, mirrored: bool = False) -> None:
@@ -47,8 +47,11 @@ class GaborEncoder(FaceEncoder):
         last = nn.Linear(large * side * side, code_dim)
         self.code = nn.Sequential(nn.Flatten(), last, nn.RMSNorm(code_dim, elementwise_affine=False), nn.Tanh())
 
-    def features(self, face: Face) -> Float[Tensor, "b c k k"]:
-        return self.shrink(self.levels(self.stem(self.energy(face))))
+    def see(self, face: Face) -> Float[Tensor, "b c h4 w4"]:
+        return self.energy(face)
+
+    def features(self, seen: Float[Tensor, "b c h4 w4"]) -> Float[Tensor, "b c2 k k"]:
+        return self.shrink(self.levels(self.stem(seen)))
 
 
 class GaborEnergy(nn.Module):
@@ -71,7 +74,9 @@ class GaborEnergy(nn.Module):
         luma = (face * face.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
         responses = self.respond(luma)
         energy = (responses[:, 0::2] ** 2 + responses[:, 1::2] ** 2 + 1e-6).sqrt()
-        nearby = F.avg_pool2d(energy.mean(1, keepdim=True), 9, 1, 4, count_include_pad=False)
+        nearby = energy.mean(1, keepdim=True)
+        for window, margin in (((9, 1), (4, 0)), ((1, 9), (0, 4))):  # 9 x 9, a fifth of the work
+            nearby = F.avg_pool2d(nearby, window, 1, margin, count_include_pad=False)
         relative = F.avg_pool2d(energy / (nearby + 0.05), 2)
         return torch.cat([(relative - 1) / 0.6, (F.avg_pool2d(luma, 4) - 0.5) / 0.25], 1)
 

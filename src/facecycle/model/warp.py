@@ -7,6 +7,7 @@ its border is repeated, so that moving a face leaves no black rim to explain.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -56,9 +57,23 @@ def compose(first: Flow, second: Flow) -> Flow:
     return second + warp(first, second)
 
 
+def flip(picture: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """The mirrored picture."""
+    return picture.flip(-1)
+
+
 def reflect(flow: Flow) -> Flow:
     """The field that does to a mirrored picture what ``flow`` does to the picture."""
     return flow.flip(-1) * flow.new_tensor([-1, 1]).view(1, 2, 1, 1)
+
+
+def mean_turned_back(x: Float[Tensor, "b2 c h w"], turn: Callable[[Tensor], Tensor]) -> Float[Tensor, "b c h w"]:
+    """The average of what was made of pictures and what was made of their mirror images, with the latter turned back.
+
+    ``turn``: `reflect` for fields, `flip` for pictures.
+    """
+    own, other = x.unflatten(0, (2, -1))
+    return (own + turn(other)) / 2
 
 
 def integrate(velocity: Flow, squarings: int = 5) -> Flow:

@@ -17,6 +17,7 @@ from facecycle.data.pairs import ClipDataset, FacePairs, Key
 from facecycle.data.truth import VALUES
 from facecycle.errors import FaceCycleError
 from facecycle.model.discriminant import Scatter, fit_discriminant
+from facecycle.model.encoder import read_both
 from facecycle.model.eraser import Eraser
 from facecycle.model.expression import ExpressionField
 from facecycle.model.mirror import CodeMirror
@@ -174,8 +175,8 @@ def encode(
             faces = frames.flatten(0, 1)
             if config.train.channels_last:
                 faces = faces.contiguous(memory_format=torch.channels_last)
-            motion.append(networks.motion_encoder(faces).unflatten(0, frames.shape[:2]))
-            networks.identity_encoder(faces)
+            codes, _ = read_both(networks.motion_encoder, networks.identity_encoder, faces)
+            motion.append(codes.unflatten(0, frames.shape[:2]))
             features[-1] = features[-1].unflatten(0, frames.shape[:2])
     finally:
         keep.remove()

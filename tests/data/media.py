@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-REAL = Path(__file__).resolve().parents[3] / "shared/data/real_small"
+from real import REAL
 
-needs_real_faces = pytest.mark.skipif(not REAL.is_dir(), reason=f"real faces are absent: {REAL}")
+needs_real_faces = pytest.mark.skipif(not REAL.is_dir(), reason=f"no photographs at {REAL}; set FACECYCLE_REAL_FACES")
 
 CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx", ".avi": "mpeg4"}
 

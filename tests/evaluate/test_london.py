@@ -14,9 +14,9 @@ from facecycle.evaluate.features import CodeSource
 from facecycle.evaluate.london import measure, read_pairs
 from facecycle.evaluate.tasks import Options
 from facecycle.synthetic.stream import SyntheticFaces
+from real import REAL
 from tiny import tiny_networks
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "real_small" / "london"
 MODEL = ModelConfig(64, 16, False, 0.125, 0.125, "velocity", 0.125, 1, 8, False, 1)
 
 
@@ -63,7 +63,7 @@ def test_a_wrong_folder_says_what_was_expected(tmp_path: Path) -> None:
 
 def test_real_photographs() -> None:
     if not REAL.is_dir():
-        pytest.skip("no real photographs here (shared/data/real_small/london)")
-    neutral, smiling, _, _ = read_pairs(REAL, 64, None)
+        pytest.skip(f"no photographs at {REAL}; set FACECYCLE_REAL_FACES")
+    neutral, smiling, _, _ = read_pairs(REAL / "london", 64, None)
     assert len(neutral) >= 38
     assert np.abs(neutral.astype(float) - smiling).mean() / 255 < 0.1

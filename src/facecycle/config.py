@@ -82,7 +82,7 @@ class ViewsConfig(Section):
     scale: float = number(0.1, 0, 0.5)  # of the crop's side, each way
     colour: float = number(0.4, 0, 1)  # brightness, contrast and each channel's gain, each way
     grey: float = number(0.4, 0, 1)  # probability
-    blur: float = number(0.5, 0, 1)  # probability of half or a third of the resolution
+    blur: float = number(0.5, 0, 1)  # seven tenths of it: probability of half (five) or a third (two) of the resolution
     erase: float = number(0.3, 0, 1)  # probability of a covered rectangle
     noise: float = number(0.03, 0, 1)  # greatest standard deviation
     temperature: float = number(0.1, 0.005, 10)  # of the contrast terms

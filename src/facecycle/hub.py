@@ -29,9 +29,13 @@ class WeightsEntry:
 
 def weight_folders() -> list[Path]:
     """Where names are looked up, in order: ``$FACECYCLE_WEIGHTS``, the user's cache, the package itself."""
-    named = [Path(folder) for folder in os.environ.get("FACECYCLE_WEIGHTS", "").split(os.pathsep) if folder]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facecycle" / "weights"
-    return [*named, cache, SHIPPED]
+    return [*named_folders(), cache, SHIPPED]
+
+
+def named_folders() -> list[Path]:
+    """Those that ``$FACECYCLE_WEIGHTS`` names."""
+    return [Path(folder) for folder in os.environ.get("FACECYCLE_WEIGHTS", "").split(os.pathsep) if folder]
 
 
 def list_weights() -> list[WeightsEntry]:

@@ -28,6 +28,9 @@ where the picture spans [-1, 1] from edge to edge (``align_corners=False``)."""
 Field = Float[Tensor, "b 2 s s"]
 """What a flow decoder draws: a flow, or the velocity of one, at its own resolution."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G and B in the luma of a face (ITU-R BT.601)."""
+
 Scalar = Float[Tensor, ""]
 """A loss."""
 

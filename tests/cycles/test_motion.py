@@ -73,7 +73,7 @@ def test_removing_and_restoring_are_the_cycle() -> None:
     networks, cycle = tiny_networks().eval(), cycle_of()
     motion, flow, neutral = remove_motion(networks, cycle.face)
     torch.testing.assert_close((motion, flow.to_face, neutral), (cycle.motion, cycle.flow.to_face, cycle.neutral))
-    torch.testing.assert_close(restore_motion(networks, cycle.other_neutral, motion), cycle.restored)
+    torch.testing.assert_close(restore_motion(networks, cycle.other_neutral, flow), cycle.restored)
 
 
 def test_clips_do_not_mix() -> None:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from facecycle.apply.torch_networks import to_tensor
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate import generation
 from facecycle.evaluate.baselines import open_baseline
 from facecycle.evaluate.features import CodeSource
-from facecycle.evaluate.generation import FRAMES, compare_pictures, flow_errors, measure, summarise, tensor
+from facecycle.evaluate.generation import FRAMES, compare_pictures, flow_errors, measure, summarise
 from facecycle.evaluate.judges import PoseJudge, Recogniser, find_sface
 from facecycle.evaluate.rendered import Rendered, render
 from facecycle.evaluate.tasks import Options
@@ -42,10 +43,10 @@ def test_a_transferred_expression_keeps_the_pose(truth: Rendered) -> None:
 
 
 def test_the_true_flow_takes_the_face_to_its_frontal_render(truth: Rendered) -> None:
-    moved = warp(tensor(truth.face), torch.from_numpy(truth.flow))
+    moved = warp(to_tensor(truth.face), torch.from_numpy(truth.flow))
     seen = torch.from_numpy(truth.visible)[:, None]
-    error = ((moved - tensor(truth.frontal)).abs() * seen).sum() / (3 * seen.sum())
-    still = ((tensor(truth.face) - tensor(truth.frontal)).abs() * seen).sum() / (3 * seen.sum())
+    error = ((moved - to_tensor(truth.frontal)).abs() * seen).sum() / (3 * seen.sum())
+    still = ((to_tensor(truth.face) - to_tensor(truth.frontal)).abs() * seen).sum() / (3 * seen.sum())
     assert error < 0.75 * still  # not 0: noise, shading that turns with the head, half-seen pixels
 
 

@@ -23,7 +23,7 @@ def test_shipped_file_is_small_and_carries_its_notice():
 
 def test_it_holds_52_units_and_68_landmarks():
     assets = load_assets()
-    assert len(assets.unit_names) == 52
+    assert len(assets.unit.names) == 52
     assert len(set(assets.landmarks.tolist())) == 68
     assert all(mesh.max() < len(assets.vertices) for mesh in assets.triangles.values())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import resource
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from facecycle.errors import FaceCycleError
 from facecycle.model.networks import Networks
 from facecycle.model.weights import load_networks, read_weights, save_weights
 from facecycle.synthetic.write import synth
-from facecycle.train import checkpoint
+from facecycle.train import checkpoint, loop
 from facecycle.train.data import open_sources
 from facecycle.train.truth import truth_of
 from tiny import MODEL, make_faceset, records, resume_tiny, tiny_config, train_tiny
@@ -165,6 +166,45 @@ def test_init_takes_single_networks_and_lets_the_others_differ(whole: Path, face
         train_tiny(tmp_path / "other", config, init=whole, init_parts=["nose"])
 
 
+def test_a_run_that_is_killed_at_once_still_knows_what_it_began_with(whole: Path, faces: Path, tmp_path: Path) -> None:
+    run, again = tmp_path / "run", tmp_path / "again"
+    licensed = tmp_path / "licensed"
+    licensed.mkdir()
+    networks, about = load_networks(whole)
+    save_weights(networks, licensed / "weights.safetensors", about.model, "research only", about.trained)
+    assert train_tiny(run, tiny_config(faces, keep=9), init=licensed) is True
+    shutil.copytree(run, again)
+    for path in checkpoint.complete(again / "checkpoints")[1:]:
+        shutil.rmtree(path)
+    shutil.rmtree(licensed)
+    assert resume_tiny(again) is True
+    assert_equal_runs(again, run)
+    assert read_weights(again).licence == "research only; CC0"
+
+
+def test_half_precision_goes_on_to_the_bit(faces: Path, tmp_path: Path) -> None:
+    """Its gradients are scaled, by what the steps before have shown to be safe."""
+    run, again = tmp_path / "run", tmp_path / "again"
+    assert train_tiny(run, tiny_config(faces, precision="16-mixed"), stage="motion") is True
+    scales = [checkpoint.read_state(path).precision for path in checkpoint.complete(run / "checkpoints")]
+    assert [scale["_growth_tracker"] for scale in scales] == [3, 6]
+    shutil.copytree(run, again)
+    shutil.rmtree(again / "checkpoints/motion-00000006")
+    assert resume_tiny(again, stage="motion") is True
+    assert_equal_runs(again, run)
+    assert checkpoint.read_state(again / "checkpoints/motion-00000006").precision == scales[1]
+
+
+def test_a_disk_that_is_full_is_one_line(faces: Path, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # a file of weights does not fit
+    try:
+        with pytest.raises(FaceCycleError, match=r"checkpoint at step 3 could not be written \(.+\); free some room"):
+            train_tiny(tmp_path / "run", tiny_config(faces, validate_every=100), stage="motion")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def test_init_of_another_size_is_refused(whole: Path, faces: Path, tmp_path: Path) -> None:
     config = tiny_config(faces)
     other = dataclasses.replace(config, model=dataclasses.replace(config.model, code_dim=24))
@@ -251,6 +291,10 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     erased = load_networks(run)[0].identity_encoder.get_submodule("code.eraser").kept
     assert int(torch.linalg.matrix_rank(erased, atol=1e-3)) == MODEL.code_dim - 3
     finished(run)
+    apart = tmp_path / "apart"
+    assert train_tiny(apart, config, stage="motion") is True
+    assert resume_tiny(apart, stage="identity") is True  # which lacks the layer that was told the truth
+    assert_equal_runs(apart, run)
     more = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, generator_adjust=True, mirrored=True),
@@ -298,6 +342,26 @@ def test_what_is_found_at_the_end_is_found_where_a_run_stops_and_anew_when_it_go
     assert last.expression is not None
     assert first.expression is not None
     assert not torch.equal(first.expression.weight, last.expression.weight)
+
+
+def test_a_run_that_was_killed_before_its_end_was_found_finds_it_later(
+    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(synthetic, motion=4, identity=2)
+    config = dataclasses.replace(config, model=dataclasses.replace(MODEL, equivariant=True, expression=True))
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert train_tiny(whole, config, stage="motion") is True
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "finish_motion", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(run, config, stage="motion")
+    assert resume_tiny(run, stage="motion") is True
+    finished(run)
+    assert_equal_runs(run, whole)
 
 
 def test_an_identity_stage_that_begins_with_older_weights_finds_what_they_lack(synthetic: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from facecycle.apply.faces import OK, FaceReader
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.cycles.identity import remove_identity, restore_identity
-from facecycle.cycles.motion import remove_motion
+from facecycle.cycles.motion import remove_motion, restore_motion
 from facecycle.data.files import check_suffix
 from facecycle.draw import flow_to_color, save_picture, sheet, to_uint8
 from facecycle.errors import FaceCycleError
@@ -72,6 +72,6 @@ def draw(networks: Networks, faces: Face) -> Image.Image:
             "common mean": to_uint8(mean_face.expand_as(mean_faces)),
             "+ identity": to_uint8(again),
             "flow to face": flow_to_color(flow.to_face),
-            "+ motion": to_uint8(networks.face_generator(again, flow.to_face)),
+            "+ motion": to_uint8(restore_motion(networks, again, flow)),
         }
     )

@@ -44,19 +44,23 @@ def save_remade(
         if target.exists() and target.resolve() in inputs:
             raise FaceCycleError(f"{target}: is an input; choose another place with --out")
     bad: list[tuple[str, str]] = []
+    written = 0
     for item, target in zip(items, files, strict=True):
         batches = remake(item)
         try:
             if item.moving:
                 sound = Path(item.name) if Path(item.name).is_file() else None
                 bad += write_clip(batches, target, sound, on_row)
+                written += 1
             else:
-                bad += _save_pictures(batches, target, on_row)
+                without, count = _save_pictures(batches, target, on_row)
+                bad += without
+                written += count
         except FaceCycleError as error:
             if len(items) == 1:
                 raise
             bad.append((item.name, str(error).removeprefix(f"{item.name}: ")))
-    if len(items) == 1 and not items[0].moving and bad and not target.exists():
+    if len(items) == 1 and bad and not written:
         raise FaceCycleError(": ".join(bad[0]))
     return bad
 
@@ -73,8 +77,10 @@ def targets(items: list[Item], folder: Path) -> list[Path]:
         below = Path(*path.parts[shared:])
         keeps = item.moving and below.suffix.lower() in CODECS
         target = folder / below.with_suffix(below.suffix if keeps else ".mp4" if item.moving else ".png")
-        if target in taken:  # a.jpg beside a.png
-            target = target.with_name(f"{target.stem}_{index}{target.suffix}")
+        plain, number = target, index
+        while target in taken:  # a.jpg beside a.png
+            target = plain.with_name(f"{plain.stem}_{number}{plain.suffix}")
+            number += 1
         taken.add(target)
         paths[index] = target
     return paths
@@ -86,7 +92,10 @@ def _relative_name(item: Item) -> Path:
     return Path(os.path.abspath(item.name))  # links keep their place
 
 
-def _save_pictures(batches: Iterator[Faces], target: Path, on_row: Callable[[], None]) -> list[tuple[str, str]]:
+def _save_pictures(
+    batches: Iterator[Faces], target: Path, on_row: Callable[[], None]
+) -> tuple[list[tuple[str, str]], int]:
+    """What has no face, and how many faces were written."""
     bad, whole = [], None
     number = 0
     for batch in batches:
@@ -102,7 +111,7 @@ def _save_pictures(batches: Iterator[Faces], target: Path, on_row: Callable[[], 
             number += 1
     if whole is not None:  # the last row shows all faces of the picture
         _save(Image.fromarray(np.ascontiguousarray(whole)), target)
-    return bad
+    return bad, number
 
 
 def _save(picture: Image.Image, path: Path) -> None:

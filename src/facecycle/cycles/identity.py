@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from facecycle.cycles.motion import batch_mean, next_frame, remove_motion
+from facecycle.cycles.motion import batch_mean, next_frame, remove_motion, restore_motion
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import warp
@@ -88,6 +88,6 @@ def identity_cycle(
         mean_face=mean_face,
         mean_neutral=average(neutral),
         restored_neutral=restored_neutral,
-        restored=networks.face_generator(restored_neutral, flow.to_face),
+        restored=restore_motion(networks, restored_neutral, flow),
         warped=warp(restored_neutral, flow.to_face),
     )

@@ -96,9 +96,9 @@ def draw_neutral(networks: Networks, face: Face, flow: FlowPair) -> Drawn:
     )
 
 
-def restore_motion(networks: Networks, neutral: Face, motion: Code) -> Face:
-    """Re-expression: a neutral face given the expression and pose that ``motion`` holds."""
-    return networks.face_generator(neutral, networks.flow_decoder(motion).to_face)
+def restore_motion(networks: Networks, neutral: Face, flow: FlowPair, noise: torch.Generator | None = None) -> Face:
+    """Re-expression: a neutral face given the expression and pose that ``flow`` takes off."""
+    return networks.face_generator(neutral, flow.to_face, noise)
 
 
 def batch_mean(x: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ def motion_cycle(
     neutral = generator.draw(moved).face
     redrawn = generator.draw(features).face
     other_neutral = next_frame(neutral, frames)
-    restored = generator(other_neutral, flow.to_face, noise)
+    restored = restore_motion(networks, other_neutral, flow, noise)
     warped = warp(face, flow.to_neutral)
     return MotionCycle(
         face=face,

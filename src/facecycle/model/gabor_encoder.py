@@ -10,9 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from facecycle.model.encoder import FaceEncoder
-from facecycle.types import Face
+from facecycle.types import LUMA, Face
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 WAVELENGTHS = (4.0, 8.0)  # pixels
 ORIENTATIONS = 8
 GROUP = 16  # channels that are normalised together

@@ -38,7 +38,8 @@ def sample(
     kind = torch.promote_types(x.dtype, torch.float32)  # half precision would place a pixel to 1/16 of one at best
     # Of a run that diverges: torch reads, and on the way back writes, outside of memory where a position is no number.
     positions = positions.to(kind).nan_to_num(0.0)
-    where = torch.device("cpu") if mode == "bicubic" and x.device.type == "mps" else x.device  # torch lacks it there
+    # Torch lacks parts of this for Apple's devices, which ones depends on its version.
+    where = torch.device("cpu") if x.device.type == "mps" else x.device
     moved = F.grid_sample(x.to(where, kind), positions.to(where), mode=mode, padding_mode="border", align_corners=False)
     return moved.to(x.device, x.dtype)
 

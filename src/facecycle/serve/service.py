@@ -102,4 +102,4 @@ class Service:
             return [Puppet(networks, one, who, how, still).picture(other) for one, other, who, how, still in asked]
 
         wanted = (source, driver, identity, motion, keep_pose)
-        return await asyncio.wrap_future(self.batcher.submit("translate", move, wanted))
+        return await asyncio.wrap_future(self.batcher.submit("translate", move, wanted, 1))

@@ -54,11 +54,6 @@ class Assets:
     hand: Float[np.ndarray, "3 h 3"]
     hand_triangles: Int[np.ndarray, "_ 3"]
 
-    @property
-    def unit_names(self) -> list[str]:
-        """The 52 ARKit face units, in the order of every weight vector."""
-        return list(self.unit.names)
-
 
 @lru_cache(maxsize=1)
 def load_assets() -> Assets:

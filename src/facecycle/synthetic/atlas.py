@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial import KDTree
 
-from facecycle.synthetic.assets import Assets, load_assets
+from facecycle.synthetic.assets import load_assets
 from facecycle.synthetic.raster import DITHER, rasterize
 from facecycle.synthetic.seeds import stream
 
@@ -111,9 +111,3 @@ def noises() -> Float[np.ndarray, "k s s"]:
         field = gaussian_filter(white, grain, mode="wrap")
         fields.append(field / field.std())
     return np.stack(fields)
-
-
-def vertex_field(assets: Assets, function) -> np.ndarray:
-    """A field of base-head coordinates evaluated at the control vertices."""
-    x, y, z = assets.vertices.T
-    return function(x, y, z).astype(np.float32)

@@ -14,7 +14,6 @@ from facecycle.synthetic.develop import blur
 
 CANVAS = 96  # pixels of a background, which covers twice the picture's side about its centre
 OUTDOORS = ("street", "greenery", "sky")
-INDOORS = ("room", "shelves", "studio", "lights")
 
 
 def _grey(rng: np.random.Generator, low: float, high: float, chroma: float = 0.12) -> np.ndarray:

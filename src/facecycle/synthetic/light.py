@@ -54,18 +54,6 @@ def warm(amount: float) -> np.ndarray:
     return np.array([1 + amount, 1, 1 - 1.1 * amount])
 
 
-def studio_light() -> Light:
-    """Even light from the front, for sheets and comparisons."""
-    return Light(
-        (18.0, 28.0),
-        np.array([1.5, 1.46, 1.42], np.float32),
-        (-60.0, 8.0),
-        np.array([0.3, 0.32, 0.35], np.float32),
-        np.array([0.62, 0.65, 0.68], np.float32),
-        np.array([0.34, 0.31, 0.28], np.float32),
-    )
-
-
 def sample_light(rng: np.random.Generator, outdoors: bool) -> Light:
     """Light of a clip: near white, because a camera balances its whites; soft or hard, from anywhere in front."""
     azimuth, elevation = float(rng.normal(0, 29)), float(rng.uniform(8, 50))

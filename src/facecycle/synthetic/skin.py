@@ -18,8 +18,6 @@ TONES = np.array(
     [(236, 196, 176), (222, 174, 147), (203, 149, 117), (176, 119, 87), (135, 87, 62), (98, 62, 45), (70, 46, 36)]
 )
 ANCESTRY_TONE = np.array([0.9, 4.3, 1.5])
-# The part of the map where brows can be: shares of its height and width.
-BROWS = ((0.2, 0.51), (0.2, 0.8))
 # How blood and melanin darken the three channels, in log space.
 BLOOD = np.array([0.02, -0.30, -0.24], np.float32)
 MELANIN = np.array([-0.40, -0.55, -0.70], np.float32)

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from facecycle.config import AugmentConfig
 from facecycle.model.warp import pixel_grid, sample
-from facecycle.types import Clip, StoredClip
-
-GREY = (0.299, 0.587, 0.114)  # luma weights, ITU-R BT.601
+from facecycle.types import LUMA, Clip, StoredClip
 
 
 def centre(stored: StoredClip, size: int) -> Clip:
@@ -56,7 +54,7 @@ def augment(
     if config.brightness or config.contrast:
         x = ((x - 0.5) * gain + 0.5 + lift).clamp(0, 1)
     if config.grey:
-        luma = (x * x.new_tensor(GREY).view(3, 1, 1)).sum(2, keepdim=True).expand_as(x)
+        luma = (x * x.new_tensor(LUMA).view(3, 1, 1)).sum(2, keepdim=True).expand_as(x)
         x = torch.where(grey, luma, x)
     return x
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -35,6 +35,8 @@ class State:
     licence: str
     averaged: int
     """How many steps the averaged weights have seen."""
+    precision: dict[str, float] = field(default_factory=dict)
+    """How gradients are scaled, in half precision."""
     format: int = FORMAT
     crop: str = CROP_NAME
     version: str = __version__
@@ -53,14 +55,20 @@ def save(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]], keep
     for file in partial.iterdir():
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
-    shutil.rmtree(final, ignore_errors=True)
+    if final.exists():
+        _remove(final)
     partial.rename(final)
     for old in complete(folder, state.stage)[:-keep]:
-        leaving = old.with_name(old.name + ".partial")  # a kill half way through must not leave half a checkpoint
-        shutil.rmtree(leaving, ignore_errors=True)
-        old.rename(leaving)
-        shutil.rmtree(leaving)
+        _remove(old)
     return final
+
+
+def _remove(path: Path) -> None:
+    """Under another name: a kill half way through must not leave half a checkpoint."""
+    leaving = path.with_name(path.name + ".leaving.partial")
+    shutil.rmtree(leaving, ignore_errors=True)
+    path.rename(leaving)
+    shutil.rmtree(leaving)
 
 
 def complete(folder: Path, stage: str = "") -> list[Path]:
@@ -96,6 +104,21 @@ def read_state(path: Path) -> State:
         return State(**values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from error
+
+
+def fill(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Fill a module from the part ``state`` of the checkpoint ``path``.
+
+    Raises:
+        FaceCycleError: it holds other tensors.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise FaceCycleError(
+            f"{path}: does not fit the configuration ({str(error).splitlines()[0]}); "
+            "resume with the config.toml it was trained with"
+        ) from error
 
 
 def _unreadable(path: Path, error: Exception) -> FaceCycleError:

@@ -29,7 +29,7 @@ from facecycle.train.data import Sources, shows_neutral
 from facecycle.train.methods import METHODS
 from facecycle.train.preview import draw_cycle
 from facecycle.train.progress import Progress
-from facecycle.train.run import Run
+from facecycle.train.run import Learning, Run
 from facecycle.train.stage import Stage
 from facecycle.train.stop import Stop
 from facecycle.train.truth import NOTHING, Known, landmarks_of, truth_of
@@ -67,8 +67,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         networks = build_networks(config.model)
-        for name in stages:
-            METHODS[config.method][name].extend(networks, config)
+        for kind in METHODS[config.method].values():  # of all stages: a checkpoint holds what any of them adds
+            kind.extend(networks, config)
     begin(networks, run, stages, init, init_parts)
     perceptual = build_perceptual(config.perceptual)
     with Stop(minutes) as stop:
@@ -95,7 +95,7 @@ def begin(networks: Networks, run: Run, stages: list[str], init: Path | None, in
         load_state(networks, init, init_parts)
         run.inherited.append(read_weights(init).licence)
     elif stages[0] == "identity" and motion:
-        networks.load_state_dict(checkpoint.load(motion[-1])[1]["averaged"])
+        checkpoint.fill(networks, checkpoint.load(motion[-1])[1]["averaged"], motion[-1])
     elif stages[0] == "identity" and not identity:
         raise FaceCycleError(
             "the identity stage needs trained motion networks: train both stages, or give --init WEIGHTS"
@@ -107,10 +107,21 @@ def begin(networks: Networks, run: Run, stages: list[str], init: Path | None, in
 def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, sources: Sources, stop: Stop) -> bool:
     """Train one stage from its newest checkpoint, if any; True when it is finished."""
     config, settings, networks = run.config, stage.settings(), stage.networks
-    names = checkpoint.named(networks)
     adam = torch.optim.Adam(parameter_groups(stage), betas=(settings.beta1, settings.beta2), foreach=True)
-    step = run.restore(stage.name, networks, averaged, adam, names)
+    learning = Learning(networks, averaged, adam, fabric.strategy.precision, checkpoint.named(networks))
+    step = run.restore(stage.name, learning)
+
+    def save() -> None:
+        run.save(stage.name, step, learning, sources.training.licence)
+
+    def finish(say: Callable[[str], None] = lambda _: None) -> None:
+        if stage.name == "motion" and unfinished(networks, sources.training):
+            say("finding out about mirrored faces and expressions")
+            finish_motion(networks, averaged.module, sources.training, config, fabric.device)  # type: ignore[arg-type]
+            save()
+
     if step >= settings.steps:
+        finish()  # it may have been killed before that
         return True
     if stage.name == "motion":
         forget_motion(networks)
@@ -129,6 +140,8 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     batches, tell = iter(loader), truth_of(clips, config, stage.name)
     mark, fits = landmarks_of(clips, config, stage.name), fitted_at(config, stage.name)
     check_truth(clips, config, stage.name)
+    if run.inherited and not run.newest():
+        save()  # what a run began with is nowhere else
     images = settings.batch_size * config.data.frames_per_clip
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
         while step < settings.steps and not stop.asked():
@@ -153,13 +166,10 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
             if last or step % config.train.validate_every == 0:
                 validate(fabric, run, stage, averaged, sources, step)
             if last or step % config.train.checkpoint_every == 0:
-                run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
+                save()
         if step < settings.steps:
-            run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
-        if stage.name == "motion" and unfinished(networks, clips):
-            progress.say("finding out about mirrored faces and expressions")
-            finish_motion(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
-            run.save(stage.name, step, networks, averaged, adam, names, sources.training.licence)
+            save()
+        finish(progress.say)
     return step == settings.steps
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lightning_fabric.plugins import Precision
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
@@ -16,6 +19,19 @@ from facecycle.model.networks import Networks
 from facecycle.model.weights import FILE, save_weights
 from facecycle.train import checkpoint
 from facecycle.train.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What changes while a stage is trained, and a checkpoint holds."""
+
+    networks: Networks
+    averaged: AveragedModel
+    optimizer: torch.optim.Optimizer
+    precision: Precision
+    """Which scales gradients, in half precision."""
+    names: dict[Tensor, str]
+    """Of the parameters."""
 
 
 class Run:
@@ -56,41 +72,20 @@ class Run:
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    def restore(
-        self,
-        stage: str,
-        networks: Networks,
-        averaged: AveragedModel,
-        optimizer: torch.optim.Optimizer,
-        names: dict[Tensor, str],
-    ) -> int:
+    def restore(self, stage: str, learning: Learning) -> int:
         """Fill everything from the newest checkpoint of the stage; returns the steps it has seen (0: there is none)."""
         found = checkpoint.complete(self.checkpoints, stage) if self.resume else []
         if not found:
             return 0
         state, tensors = checkpoint.load(found[-1])
-        try:
-            networks.load_state_dict(tensors["networks"])
-            averaged.module.load_state_dict(tensors["averaged"])
-        except (KeyError, RuntimeError) as error:
-            raise FaceCycleError(
-                f"{found[-1]}: does not fit the configuration ({str(error).splitlines()[0]}); "
-                "resume with the config.toml it was trained with"
-            ) from error
-        averaged.n_averaged.fill_(state.averaged)
-        checkpoint.unpack_optimizer(optimizer, names, tensors["optimizer"])
+        checkpoint.fill(learning.networks, tensors["networks"], found[-1])
+        checkpoint.fill(learning.averaged.module, tensors["averaged"], found[-1])
+        learning.averaged.n_averaged.fill_(state.averaged)
+        checkpoint.unpack_optimizer(learning.optimizer, learning.names, tensors["optimizer"])
+        learning.precision.load_state_dict(state.precision)
         return state.step
 
-    def save(
-        self,
-        stage: str,
-        step: int,
-        networks: Networks,
-        averaged: AveragedModel,
-        optimizer: torch.optim.Optimizer,
-        names: dict[Tensor, str],
-        licence: str,
-    ) -> None:
+    def save(self, stage: str, step: int, learning: Learning, licence: str) -> None:
         """Write a checkpoint, and the averaged networks as ``weights.safetensors``.
 
         ``licence`` is that of the data; the terms of the weights that the run began with, `inherited`, come before it.
@@ -100,23 +95,25 @@ class Run:
         """
         if not self.writes:
             return
+        networks, averaged = learning.networks, learning.averaged
         if not all(bool(value.isfinite().all()) for value in networks.state_dict().values()):
             raise self.diverged("the weights are not finite", step)
         licence = join_licences([*self.inherited, licence])
-        state = checkpoint.State(stage, step, licence, int(averaged.n_averaged))
+        state = checkpoint.State(stage, step, licence, int(averaged.n_averaged), learning.precision.state_dict())
         tensors = {
             "networks": networks.state_dict(),
             "averaged": averaged.module.state_dict(),
-            "optimizer": checkpoint.pack_optimizer(optimizer, names),
+            "optimizer": checkpoint.pack_optimizer(learning.optimizer, learning.names),
         }
         try:
             checkpoint.save(self.checkpoints, state, tensors, self.config.train.keep)
             trained = {"stage": stage, "step": step, "data": self.config.data.source}
             trained |= {"preset": self.config.preset, "method": self.config.method}
             save_weights(averaged.module, self.folder / FILE, self.config.model, licence, trained)  # type: ignore[arg-type]
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
+            why = getattr(error, "strerror", None) or error
             raise FaceCycleError(
-                f"{self.folder}: checkpoint at step {step} could not be written ({error.strerror}); "
+                f"{self.folder}: checkpoint at step {step} could not be written ({why}); "
                 "free some room and go on with --resume"
             ) from error
 

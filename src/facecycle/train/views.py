@@ -10,8 +10,8 @@ from torch import Tensor
 
 from facecycle.config import ViewsConfig
 from facecycle.model.warp import pixel_grid, sample
-from facecycle.train.augment import GREY, drawing
-from facecycle.types import Clip, Face
+from facecycle.train.augment import drawing
+from facecycle.types import LUMA, Clip, Face
 
 Draw = Callable[..., Tensor]
 
@@ -48,7 +48,7 @@ def _recolour(x: Face, config: ViewsConfig, draw: Draw) -> Face:
     gain = 1 + config.colour * (2 * draw(1, 1, 1) - 1) + 0.5 * config.colour * (2 * draw(3, 1, 1) - 1)
     lift = 0.5 * config.colour * (2 * draw(1, 1, 1) - 1)
     x = (x - 0.5) * gain + 0.5 + lift
-    luma = (x * x.new_tensor(GREY).view(3, 1, 1)).sum(1, keepdim=True).expand_as(x)
+    luma = (x * x.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True).expand_as(x)
     return torch.where(draw(1, 1, 1) < config.grey, luma, x)
 
 

@@ -113,6 +113,7 @@ def test_an_unknown_preset_lists_the_known() -> None:
         ("motion.steps.more=5", "steps is a value, not a section"),
         ("model=5", "model = 5: expected ModelConfig"),
         ("train.compile=1", r"train\.compile = 1: expected bool"),
+        ("train.precision=16", r"train\.precision = 16: must be one of auto, 32-true"),
     ],
 )
 def test_a_mistake_is_named_with_its_mend(assignment: str, message: str) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # these load torch
     from facecycle.apply.torch_networks import TorchNetworks
 
 BATCH = 64
+MOST_STEPS = 1000  # of an interpolation, which is held in memory
 
 
 class FaceCycle:
@@ -217,8 +218,8 @@ class FaceCycle:
         from facecycle.apply.remake import one_crop
         from facecycle.apply.transfer import interpolate_pair
 
-        if steps < 2:
-            raise FaceCycleError(f"steps {steps}: at least 2, the two ends")
+        if not 2 <= steps <= MOST_STEPS:
+            raise FaceCycleError(f"steps {steps}: at least 2, the two ends, and at most {MOST_STEPS:,}")
         rows = [one_crop(self.read_fine(x, size, False, cropped=cropped)) for x in (a, b)]
         return interpolate_pair(self.networks("interpolate"), rows[0], rows[1], steps)
 

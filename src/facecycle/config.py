@@ -206,8 +206,12 @@ def from_dict(values: dict[str, Any], kind: type[Any] = RunConfig, where: str = 
             hint = f"did you mean {where}{close[0]}?" if close else f"known keys: {', '.join(hints)}"
             raise FaceCycleError(f"unknown key {label}: {hint}")
         nested = dataclasses.is_dataclass(hints[key]) and isinstance(value, dict)
-        built[key] = from_dict(value, hints[key], f"{label}.") if nested else convert(value, hints[key], label)
-        check_range(built[key], entries[key].metadata, label)  # here its full name is known
+        limits = entries[key].metadata
+        if nested:
+            built[key] = from_dict(value, hints[key], f"{label}.")
+        else:
+            built[key] = convert(value, hints[key], label, limits.get("choices", ()))
+        check_range(built[key], limits, label)  # here its full name is known
     return kind(**built)
 
 

@@ -20,7 +20,7 @@ def choice(default: str, *names: str) -> Any:
     return field(default=default, metadata={"choices": names})
 
 
-def convert(value: Any, hint: Any, label: str) -> Any:
+def convert(value: Any, hint: Any, label: str, choices: tuple[str, ...] = ()) -> Any:
     """The value as the declared type: whole numbers pass for floats, lists for tuples, nothing else is bent."""
     if get_origin(hint) is tuple:
         if not isinstance(value, list | tuple):
@@ -29,6 +29,8 @@ def convert(value: Any, hint: Any, label: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        if choices:
+            raise FaceCycleError(f"{label} = {value!r}: must be one of {', '.join(choices)}")
         raise FaceCycleError(f"{label} = {value!r}: expected {hint.__name__}, got {type(value).__name__}")
     return value
 

@@ -164,6 +164,15 @@ def test_links_do_not_change_where_results_are_written(tmp_path: Path) -> None:
     assert targets(items, tmp_path / "out") == [tmp_path / "out/gone.png", tmp_path / "out/here.png"]
 
 
+def test_no_two_results_have_one_name(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a_2.jpg", "a.jpg", "a.png", "a.webp")]
+    for path in paths:
+        Image.new("RGB", (20, 20)).save(path)
+    files = targets(find_items(paths, SIZE), tmp_path / "out")
+    assert len(set(files)) == 4
+    assert files[:2] == [tmp_path / "out/a_2.png", tmp_path / "out/a.png"]
+
+
 def test_the_detector_finds_no_face_in_noise(weights: Path, tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)

@@ -233,6 +233,25 @@ def test_where_an_expression_moves_nothing_the_picture_s_own_detail_stays(fc: Fa
     np.testing.assert_array_equal(same.pictures[1], picture)
 
 
+def test_where_no_face_is_nothing_is_made_and_that_is_an_error(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    one, out = tmp_path / "one.png", tmp_path / "out.png"
+    Image.fromarray(frames[0]).save(one)
+    assert frontalize(fc, one, out) == []
+    Image.new("RGB", (200, 200)).save(one)
+    with pytest.raises(FaceCycleError, match=r"one\.png: no face"):  # though a former result lies there
+        frontalize(fc, one, out)
+    Image.new("RGB", (200, 200)).save(tmp_path / "other.png")
+    items = fc.read([one, tmp_path / "other.png"]).items
+
+    def remake(item):
+        return fc.remake_batches("frontalize", item, size=64)
+
+    with pytest.raises(FaceCycleError, match=r"none of 2 inputs could be used; the first: .*one\.png: no face"):
+        save_remade(items, remake, tmp_path / "folder")
+    with pytest.raises(FaceCycleError, match=r"all\.png: 2 inputs need a folder; give --out a name without \.png"):
+        save_remade(items, remake, tmp_path / "all.png")
+
+
 def test_files_say_that_their_faces_were_made(fc: FaceCycle, frames, tmp_path: Path) -> None:
     Image.fromarray(frames[0]).save(tmp_path / "photo.png")
     for name in ("made.png", "made.jpg", "made.webp"):

@@ -40,6 +40,20 @@ def test_the_published_encoder_has_its_published_size() -> None:
     assert count == pytest.approx(4.24e6, rel=0.01)
 
 
+@pytest.mark.parametrize("size", [48, 112, 144, 208, 240])
+@pytest.mark.parametrize("kind", ["published", "gabor"])
+def test_pictures_may_have_any_side_of_sixteens(kind: str, size: int) -> None:
+    encoder = tiny_networks(model=dataclasses.replace(MODEL, image_size=size, encoder=kind)).motion_encoder
+    assert encoder(torch.rand(1, 3, size, size)).shape == (1, MODEL.code_dim)
+
+
+@pytest.mark.parametrize("inverse", ["velocity", "fixed-point", "published"])
+def test_fields_have_the_size_of_the_picture_however_they_are_undone(inverse: str) -> None:
+    decoder = tiny_networks(model=dataclasses.replace(MODEL, image_size=64, flow_inverse=inverse)).flow_decoder
+    flow = decoder(torch.randn(2, MODEL.code_dim))
+    assert flow.to_neutral.shape == flow.to_face.shape == (2, 2, 64, 64)
+
+
 def test_codes_lie_within_one_and_tell_faces_apart() -> None:
     networks = tiny_networks().eval()
     faces = face_tensor(8).flatten(0, 1)

@@ -43,6 +43,11 @@ def test_what_is_saved_comes_back(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == [FILE]
 
 
+def test_weights_have_the_rights_of_any_other_file(file: Path) -> None:
+    (beside := file.with_name("beside.txt")).write_text("")
+    assert file.stat().st_mode == beside.stat().st_mode
+
+
 def test_the_crop_and_format_of_another_version_are_refused(file: Path) -> None:
     rewrite(file, {"crop": "facecycle-v0"})
     with pytest.raises(FaceCycleError, match=r"weights\.safetensors: trained on crop 'facecycle-v0'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import socket
 import threading
@@ -15,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from facecycle import FaceCycle
@@ -24,7 +26,9 @@ from facecycle.model.weights import save_weights
 from facecycle.serve import serve
 from facecycle.serve.app import build_app
 from facecycle.serve.batcher import Batcher
+from facecycle.serve.endpoints import png
 from facecycle.serve.limits import Limits
+from facecycle.serve.service import Service
 from tiny import MOVING, SIZE, face_picture, moving_networks
 
 LIMITS = Limits(bytes=200_000, pixels=100_000, seconds=10, pending=16, wait=0.05)
@@ -158,6 +162,57 @@ def test_strengths_out_of_range_are_refused(web: httpx.Client) -> None:
     half = web.post("/translate?cropped=true", files=files, data={"identity": 0.5, "keep_pose": True})
     assert half.status_code == 422
     assert "do not keep the pose" in half.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "said"),
+    [
+        ("/frontalize?size=5000", {"files": True}, "size=5000: input should be less than or equal to 1024"),
+        ("/frontalize?keep=1", {"files": True}, "keep: not in the query; there: cropped, paste, size"),
+        ("/frontalize", {"files": True, "data": {"size": 64}}, "size: not in the form; there: picture"),
+        ("/healthz?deep=1", {}, "deep: not in the query; there: nothing"),
+        ("/frontalize", {"data": {"picture": "a.jpg"}}, "picture: send a file"),
+        ("/frontalize", {}, "picture: missing"),
+    ],
+)
+def test_options_that_cannot_be_are_one_line(web: httpx.Client, path: str, sent: dict, said: str) -> None:
+    sent = {**sent, "files": {"picture": data(face_picture(0))}} if "files" in sent else sent
+    answer = web.request("GET" if "healthz" in path else "POST", path, **sent)
+    assert (answer.status_code, answer.json()["detail"]) == (422, said)
+
+
+def test_a_service_without_a_detector_says_so(tmp_path: Path, fc: FaceCycle) -> None:
+    (tmp_path / "none.onnx").write_text("no network")
+    broken = FaceCycle.from_pretrained(Path(fc.about.source), "cpu", detector_weights=str(tmp_path / "none.onnx"))
+    with TestClient(build_app(broken, LIMITS), raise_server_exceptions=False) as web:
+        answer = web.post("/embed", files={"picture": data(face_picture(0))})
+    assert answer.status_code == 500
+    assert answer.json()["detail"].startswith(f"{tmp_path / 'none.onnx'}: no YuNet weights; give the file")
+
+
+def test_others_are_answered_while_a_large_picture_is_written() -> None:
+    async def turns() -> int:
+        noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+        writing, count = asyncio.create_task(png(noise)), 0
+        while not writing.done():
+            await asyncio.sleep(0)
+            count += 1
+        assert Image.open(io.BytesIO(bytes(writing.result().body))).size == (600, 600)
+        return count
+
+    assert asyncio.run(turns()) > 5  # one, if it was written in the loop
+
+
+def test_who_waits_for_a_moved_face_does_not_wait_for_those_behind(fc: FaceCycle) -> None:
+    async def ask() -> int:
+        service = Service(fc, LIMITS)
+        faces = [service.finder.find(data(face_picture(i)), "x", cropped=True, fine=64) for i in range(3)]
+        moved = [service.translated(faces[0], face, 1.0, 1.0, False) for face in faces]
+        await asyncio.gather(*moved)
+        service.batcher.close()
+        return service.batcher.batches
+
+    assert asyncio.run(ask()) == 3
 
 
 def test_too_many_at_a_time_are_told_to_come_again(web: httpx.Client, server: uvicorn.Server) -> None:

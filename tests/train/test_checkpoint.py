@@ -64,7 +64,7 @@ def test_dying_anywhere_in_a_save_leaves_whole_checkpoints(
     write(tmp_path, step=2)
     calls = {"count": 0}
     target = {
-        "safetensors": (checkpoint, "save_file"),
+        "safetensors": (checkpoint, "to_bytes"),
         "rename": (Path, "rename"),
         "rmtree": (checkpoint.shutil, "rmtree"),
     }

@@ -187,7 +187,7 @@ def test_half_precision_goes_on_to_the_bit(faces: Path, tmp_path: Path) -> None:
     run, again = tmp_path / "run", tmp_path / "again"
     assert train_tiny(run, tiny_config(faces, precision="16-mixed"), stage="motion") is True
     scales = [checkpoint.read_state(path).precision for path in checkpoint.complete(run / "checkpoints")]
-    assert [scale["_growth_tracker"] for scale in scales] == [3, 6]
+    assert scales[0]["scale"] < 2**16  # where it begins: some step was too much
     shutil.copytree(run, again)
     shutil.rmtree(again / "checkpoints/motion-00000006")
     assert resume_tiny(again, stage="motion") is True

@@ -16,6 +16,7 @@ from facecycle.data.files import disk_space
 from facecycle.draw import made, save_picture
 from facecycle.errors import FaceCycleError
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", *CODECS)
 Remake = Callable[[Item], Iterator[Faces]]
 
 
@@ -35,9 +36,11 @@ def save_remade(
         (name, status) of what has no face or could not be read.
 
     Raises:
-        FaceCycleError: a single input that cannot be used, a suffix that is not written, or an input that would be
-            written over.
+        FaceCycleError: no input that can be used, several inputs for one file, a suffix that is not written, or an
+            input that would be written over.
     """
+    if len(items) > 1 and out.suffix.lower() in SUFFIXES and not out.is_dir():
+        raise FaceCycleError(f"{out}: {len(items)} inputs need a folder; give --out a name without {out.suffix}")
     files = [out] if len(items) == 1 and bool(out.suffix) else targets(items, out)
     inputs = {Path(item.name).resolve() for item in items}
     for target in files:
@@ -60,8 +63,11 @@ def save_remade(
             if len(items) == 1:
                 raise
             bad.append((item.name, str(error).removeprefix(f"{item.name}: ")))
-    if len(items) == 1 and bad and not written:
-        raise FaceCycleError(": ".join(bad[0]))
+    if bad and not written:
+        first = ": ".join(bad[0])
+        raise FaceCycleError(
+            first if len(items) == 1 else f"none of {len(items)} inputs could be used; the first: {first}"
+        )
     return bad
 
 

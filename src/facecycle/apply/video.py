@@ -41,7 +41,10 @@ class ClipWriter:
         self._av, self.path = av, path
         self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(self._partial), "w")
+        try:
+            self._container = av.open(str(self._partial), "w")
+        except OSError as error:
+            raise FaceCycleError(f"{path}: {error.strerror}; choose another place with --out") from None
         self._container.metadata["comment"] = MADE
         self._stream: Any = None
         self._last = -1

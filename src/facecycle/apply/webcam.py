@@ -21,6 +21,7 @@ def webcam_frames(index: int) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"
         import cv2
     except ImportError:
         raise FaceCycleError("webcams need OpenCV: pip install 'facecycle[faces]'") from None
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # what is wrong is said below, in one line
     camera = cv2.VideoCapture(index)
     start = time.monotonic()
     try:

@@ -44,12 +44,12 @@ def main() -> None:
     # OpenMP threads that spin while they wait starve the loader's workers of the same cores, and the other way round:
     # on two busy cores a training step then takes ten times as long. Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from facecycle.cli import commands  # noqa: F401  (registers the commands)
-
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
+        from facecycle.cli import commands  # noqa: F401  (registers the commands)
+
         code = app(arguments, standalone_mode=not arguments)  # without arguments typer prints the help
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         raise SystemExit(130) from None
     except Exception as error:
         line = _one_line(error)
@@ -65,7 +65,7 @@ def _one_line(error: Exception) -> str | None:
     if isinstance(error, FaceCycleError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{error.filename}: ".replace(".partial", "") if error.filename else ""
         return f"{where}{error.strerror}; {MENDS.get(error.errno or 0, 'name another file or folder')}"
     if isinstance(message := getattr(error, "format_message", lambda: None)(), str):  # typer's, or click's before it
         context = getattr(error, "ctx", None)

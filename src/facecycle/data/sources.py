@@ -157,7 +157,7 @@ def detect_layout(tree: Tree) -> str:
         return "voxceleb-frames"
     folders = {PurePosixPath(name).parent for name in pictures}
     seen: dict[str, PurePosixPath] = {}
-    for folder in sorted(folders):
+    for folder in sorted(folder for folder in folders if len(folder.parts) > 1):
         if (other := seen.setdefault(folder.name, folder)) != folder:
             raise FaceCycleError(
                 f"{tree.root}: {other} and {folder} have one name; say --layout clips if each is a clip of the person"

@@ -29,4 +29,4 @@ def demo(fc: FaceCycle, host: str = "127.0.0.1", port: int | None = None, open_b
     try:
         launch(fc, host, port, open_browser)
     except OSError as error:
-        raise FaceCycleError(f"port {port}: {error}; name a free one with --port") from None
+        raise FaceCycleError(f"{host}:{port or 'any port'}: cannot be listened at; name a free --port") from error

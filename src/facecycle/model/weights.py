@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from facecycle import __version__
@@ -65,7 +65,7 @@ def save_weights(
         name: tensor.detach().to("cpu", dtype).clone().contiguous() for name, tensor in kept.items()
     }  # two may be one
     partial = path.with_name(path.name + ".partial")
-    save_file(state, partial, metadata)
+    partial.write_bytes(to_bytes(state, metadata))  # by `save_file` nobody else could read it
     partial.replace(path)
 
 

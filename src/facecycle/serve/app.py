@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 
 from facecycle import __version__
 from facecycle.api import FaceCycle
+from facecycle.errors import FaceCycleError
 from facecycle.serve.endpoints import router
 from facecycle.serve.faces import BadRequest
 from facecycle.serve.limits import LimitBody, Limits
@@ -40,6 +43,8 @@ def build_app(fc: FaceCycle, limits: Limits | None = None) -> FastAPI:
     app = FastAPIOffline(title="FaceCycle", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.add_middleware(LimitBody, most=limits.bytes)
     app.add_exception_handler(BadRequest, refuse)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, refuse_values)  # type: ignore[arg-type]
+    app.add_exception_handler(FaceCycleError, fail)  # type: ignore[arg-type]
     app.include_router(router)
     return app
 
@@ -47,6 +52,25 @@ def build_app(fc: FaceCycle, limits: Limits | None = None) -> FastAPI:
 async def refuse(request: Request, error: BadRequest) -> JSONResponse:
     """A bad request as JSON, in FastAPI's own form."""
     return JSONResponse({"detail": error.detail}, error.status)
+
+
+async def refuse_values(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Options and files that are missing or out of range, as one line."""
+    return JSONResponse({"detail": "; ".join(map(_in_words, error.errors()))}, 422)
+
+
+def _in_words(error: Any) -> str:
+    name, given = error["loc"][-1], error.get("input")
+    if error["type"] == "missing":
+        return f"{name}: missing"
+    if "UploadFile" in error["msg"]:
+        return f"{name}: send a file"
+    return f"{name}={given}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+async def fail(request: Request, error: FaceCycleError) -> JSONResponse:
+    """What is wrong with this service rather than with a request, such as its detector."""
+    return JSONResponse({"detail": str(error)}, 500)
 
 
 def run(fc: FaceCycle, host: str, port: int, limits: Limits) -> None:

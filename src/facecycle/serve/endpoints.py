@@ -11,6 +11,7 @@ from PIL import Image
 from facecycle import __version__
 from facecycle.apply.faces import SIZE
 from facecycle.draw import made
+from facecycle.serve.faces import BadRequest
 from facecycle.serve.service import Service
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -23,7 +24,25 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "a PNG"}, **ERRORS}
 
 QUICK = 2  # of 9: a quarter of the usual time for a tenth more bytes
-router = APIRouter()
+
+
+async def known(request: Request) -> None:
+    """Refuse options that there are not, rather than answer as if they had not been given.
+
+    Raises:
+        BadRequest: 422.
+    """
+    asks = request.scope["route"].dependant
+    query, form = ({field.alias for field in fields} for fields in (asks.query_params, asks.body_params))
+    for given, names, place in (
+        (request.query_params, query, "the query"),
+        (await request.form() if form else {}, form, "the form"),
+    ):
+        if strange := sorted(set(given) - names):
+            raise BadRequest(422, f"{strange[0]}: not in {place}; there: {', '.join(sorted(names)) or 'nothing'}")
+
+
+router = APIRouter(dependencies=[Depends(known)])
 
 
 def service_of(request: Request) -> Service:

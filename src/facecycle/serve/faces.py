@@ -39,7 +39,8 @@ class FaceFinder:
         picture = self.read(data, name)
         row = next(iter(self.fc.read(picture, cropped=cropped, whole=whole, fine=fine)))
         if row.crop is None:
-            raise BadRequest(422, f"{name}: {row.status}")
+            mend = "send a picture that shows one, or a face crop with ?cropped=true"
+            raise BadRequest(422, f"{name}: {row.status}; {mend}")
         return replace(row, name=name)
 
     def read(self, data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:

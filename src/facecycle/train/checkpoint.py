@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from facecycle import __version__
@@ -50,7 +51,7 @@ def save(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]], keep
     partial.mkdir(parents=True)
     for name, values in tensors.items():
         separate = {key: value.detach().cpu().clone().contiguous() for key, value in values.items()}  # two may be one
-        save_file(separate, partial / f"{name}.safetensors")
+        (partial / f"{name}.safetensors").write_bytes(to_bytes(separate))
     (partial / "state.json").write_text(json.dumps(asdict(state), indent=1))
     for file in partial.iterdir():
         with file.open("rb") as handle:

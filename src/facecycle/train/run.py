@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from lightning_fabric.plugins import Precision
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
@@ -110,10 +109,9 @@ class Run:
             trained = {"stage": stage, "step": step, "data": self.config.data.source}
             trained |= {"preset": self.config.preset, "method": self.config.method}
             save_weights(averaged.module, self.folder / FILE, self.config.model, licence, trained)  # type: ignore[arg-type]
-        except (OSError, SafetensorError) as error:
-            why = getattr(error, "strerror", None) or error
+        except OSError as error:
             raise FaceCycleError(
-                f"{self.folder}: checkpoint at step {step} could not be written ({why}); "
+                f"{self.folder}: checkpoint at step {step} could not be written ({error.strerror}); "
                 "free some room and go on with --resume"
             ) from error
 

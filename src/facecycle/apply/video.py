@@ -41,10 +41,8 @@ class ClipWriter:
         self._av, self.path = av, path
         self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._container = av.open(str(self._partial), "w")
-        except OSError as error:
-            raise FaceCycleError(f"{path}: {error.strerror}; choose another place with --out") from None
+        self._partial.touch()  # PyAV opens it much later, and does not say which file it could not open
+        self._container = av.open(str(self._partial), "w")
         self._container.metadata["comment"] = MADE
         self._stream: Any = None
         self._last = -1

@@ -60,7 +60,7 @@ async def refuse_values(request: Request, error: RequestValidationError) -> JSON
 
 
 def _in_words(error: Any) -> str:
-    name, given = error["loc"][-1], error.get("input")
+    name, given = error["loc"][-1], str(error.get("input"))[:40]
     if error["type"] == "missing":
         return f"{name}: missing"
     if "UploadFile" in error["msg"]:

@@ -81,7 +81,8 @@ class Run:
         checkpoint.fill(learning.averaged.module, tensors["averaged"], found[-1])
         learning.averaged.n_averaged.fill_(state.averaged)
         checkpoint.unpack_optimizer(learning.optimizer, learning.names, tensors["optimizer"])
-        learning.precision.load_state_dict(state.precision)
+        if state.precision:  # torch refuses nothing
+            learning.precision.load_state_dict(state.precision)
         return state.step
 
     def save(self, stage: str, step: int, learning: Learning, licence: str) -> None:

@@ -122,7 +122,7 @@ class Report:
 
     def __init__(self, title: str) -> None:
         print(f"\n{title}")
-        print(self.ROW.format("", "frames", "people", "value", "95 %", "study", "same here", "asked"))
+        print(self.ROW.format("", "frames", "people", "value", "95 %", "prototype", "same here", "goal"))
 
     def add(self, name: str, people: np.ndarray, figure: Callable[[np.ndarray], float]) -> None:
         if not len(people):

@@ -131,7 +131,7 @@ def test_an_unreadable_folder_is_a_source_that_failed(tmp_path: Path) -> None:
         (
             ["ann/0/1.jpg", "bob/0/1.jpg"],
             {},
-            r"ann/0 and bob/0 have one name; say --layout clips .* 'bob', --layout photos",
+            r"ann/0 and bob/0 have one name; say --layout clips if these are clips of 'ann' and 'bob', --layout photos",
         ),
         (["a.jpg"], {"layout": "films"}, "choose from auto, videos"),
         (["a.jpg"], {"pattern": "(?P<person>"}, "pattern"),

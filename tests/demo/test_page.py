@@ -37,10 +37,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with subprocess.Popen(command, env={**QUIET, "TMPDIR": str(kept)}, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        yield re.search(r"http://127\.0\.0\.1:\d+", line)[0]  # type: ignore[index]
-        assert list(kept.glob("facecycle-demo-*/sent/**/*.png"))
-        process.terminate()  # a shell's background jobs ignore SIGINT
-        process.wait(30)
+        try:
+            yield re.search(r"http://127\.0\.0\.1:\d+", line)[0]  # type: ignore[index]
+        finally:
+            sent = list(kept.glob("facecycle-demo-*/sent/**/*.png"))
+            process.terminate()  # a shell's background jobs ignore SIGINT
+            process.wait(30)
+    assert sent  # that is where pictures lie
     assert not [path for path in kept.rglob("*") if path.is_file()]  # what was sent is gone
 
 

@@ -94,6 +94,40 @@ def test_dying_anywhere_in_a_save_leaves_whole_checkpoints(
             assert set(tensors) == {"networks", "averaged", "optimizer"}
 
 
+def test_a_checkpoint_between_two_names_is_given_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while the only checkpoint is written once more, the former one aside and the new one not yet named."""
+    write(tmp_path, step=2, keep=1)
+    rename, calls = Path.rename, []
+
+    def dying(path: Path, target: Path) -> Path:
+        calls.append(path)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", dying)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path, step=2, keep=1)
+    assert not checkpoint.complete(tmp_path)
+    (tmp_path / "motion-00000003.partial").mkdir()  # not whole
+    checkpoint.recover(tmp_path)
+    assert [path.name for path in checkpoint.complete(tmp_path)] == ["motion-00000002"]
+    assert checkpoint.load(tmp_path / "motion-00000002")[0].step == 2
+
+
+def test_a_checkpoint_may_lack_a_head_and_nothing_else(tmp_path: Path) -> None:
+    module = nn.ModuleDict({"head": nn.Linear(2, 2), "body": nn.Linear(2, 2)})
+    body = {name: value for name, value in module.state_dict().items() if name.startswith("body.")}
+    checkpoint.fill(module, body, tmp_path)
+    with pytest.raises(FaceCycleError, match=r"does not fit the configuration \(no body\.bias\)"):
+        checkpoint.fill(module, {"body.weight": torch.zeros(2, 2)}, tmp_path)
+    with pytest.raises(FaceCycleError, match=r"\(nose besides\)"):
+        checkpoint.fill(module, {**body, "nose": torch.zeros(2)}, tmp_path)
+    with pytest.raises(FaceCycleError, match=r"size mismatch for body\.weight"):
+        checkpoint.fill(module, {**body, "body.weight": torch.zeros(3, 2)}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

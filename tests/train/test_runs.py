@@ -176,6 +176,10 @@ def test_a_run_that_is_killed_at_once_still_knows_what_it_began_with(whole: Path
     shutil.copytree(run, again)
     for path in checkpoint.complete(again / "checkpoints")[1:]:
         shutil.rmtree(path)
+    other = tmp_path / "other"
+    shutil.copytree(again, other)
+    assert train_tiny(other, tiny_config(faces, keep=9), init=licensed) is True  # it may also begin once more
+    assert_equal_runs(other, run)
     shutil.rmtree(licensed)
     assert resume_tiny(again) is True
     assert_equal_runs(again, run)
@@ -359,9 +363,15 @@ def test_a_run_that_was_killed_before_its_end_was_found_finds_it_later(
         patch.setattr(loop, "finish_motion", killed)
         with pytest.raises(KeyboardInterrupt):
             train_tiny(run, config, stage="motion")
+    late = tmp_path / "late"
+    shutil.copytree(run, late)
     assert resume_tiny(run, stage="motion") is True
     finished(run)
     assert_equal_runs(run, whole)
+    assert resume_tiny(late, stage="identity") is True  # which finds it too
+    before = (late / "weights.safetensors").read_bytes()
+    assert resume_tiny(late) is True
+    assert (late / "weights.safetensors").read_bytes() == before
 
 
 def test_an_identity_stage_that_begins_with_older_weights_finds_what_they_lack(synthetic: Path, tmp_path: Path) -> None:

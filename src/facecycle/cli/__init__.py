@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from pathlib import Path
 
 import typer
 
@@ -65,7 +66,8 @@ def _one_line(error: Exception) -> str | None:
     if isinstance(error, FaceCycleError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: ".replace(".partial", "") if error.filename else ""
+        file = Path(os.fsdecode(error.filename)) if error.filename else None
+        where = f"{file.with_name(file.name.replace('.partial', ''))}: " if file and file.name else ""
         return f"{where}{error.strerror}; {MENDS.get(error.errno or 0, 'name another file or folder')}"
     if isinstance(message := getattr(error, "format_message", lambda: None)(), str):  # typer's, or click's before it
         context = getattr(error, "ctx", None)

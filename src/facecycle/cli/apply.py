@@ -30,14 +30,18 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch weights from t
 
 
 def open_weights(weights: str, device: str, download: bool, detector_weights: str | None) -> FaceCycle:
-    """The weights that a command names; a file for the detector is tried at once."""
+    """The weights that a command names."""
     from facecycle.api import FaceCycle
 
-    if detector_weights is not None:
-        from facecycle.data.detect import shared_detector
-
-        shared_detector(weights=detector_weights)
     return FaceCycle.from_pretrained(weights, device, download, detector_weights)
+
+
+def try_detector(detector_weights: str | None) -> None:
+    """Refuse a file that is none now, not when the first picture comes."""
+    from facecycle.data.detect import shared_detector
+
+    if detector_weights is not None:
+        shared_detector(weights=detector_weights)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from facecycle.cli import app
-from facecycle.cli.apply import DetectorWeights, Device, Download, WeightsOption, open_weights
+from facecycle.cli.apply import DetectorWeights, Device, Download, WeightsOption, open_weights, try_detector
 from facecycle.hub import DEFAULT
 
 
@@ -24,4 +24,5 @@ def demo(
     """Open a local page: undo a face step by step, transfer expressions, compare people."""
     from facecycle.demo import demo as show
 
+    try_detector(detector_weights)
     show(open_weights(weights, device, download, detector_weights), host, port, open_browser)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from facecycle.cli import app
-from facecycle.cli.apply import DetectorWeights, Device, Download, WeightsOption, open_weights
+from facecycle.cli.apply import DetectorWeights, Device, Download, WeightsOption, open_weights, try_detector
 from facecycle.hub import DEFAULT
 
 
@@ -28,6 +28,7 @@ def serve(
     from facecycle.serve import serve as run
     from facecycle.serve.limits import Limits
 
+    try_detector(detector_weights)
     fc = open_weights(weights, device, download, detector_weights)
     limits = Limits(bytes=max_bytes, pixels=max_pixels, seconds=max_seconds, pending=max_pending)
     run(fc, host, port, limits)

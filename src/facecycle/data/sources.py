@@ -160,8 +160,8 @@ def detect_layout(tree: Tree) -> str:
     for folder in sorted(folder for folder in folders if len(folder.parts) > 1):
         if (other := seen.setdefault(folder.name, folder)) != folder:
             raise FaceCycleError(
-                f"{tree.root}: {other} and {folder} have one name; say --layout clips if each is a clip of the person"
-                f" {folder.parts[0]!r}, --layout photos if both show the person {folder.name!r}"
+                f"{tree.root}: {other} and {folder} have one name; say --layout clips if these are clips of"
+                f" {other.parts[0]!r} and {folder.parts[0]!r}, --layout photos if both show the person {folder.name!r}"
             )
     return "singles" if folders <= {PurePosixPath(".")} else "photos"
 

@@ -23,7 +23,7 @@ from facecycle.demo import verbs
 from facecycle.errors import FaceCycleError
 
 MOST_BYTES = "10mb"
-KEPT = 3600  # seconds that a picture may be played with
+KEPT, SWEEP = 3600, 300  # seconds that a picture may be played with, and between two looks for older ones
 SECONDS = 20.0  # that a visitor waits for a picture
 WAITING = 16  # visitors at a time; more are told that the page is busy
 _WORKERS = ThreadPoolExecutor(2, thread_name_prefix="facecycle-demo")
@@ -44,7 +44,7 @@ def build_page(fc: FaceCycle, examples: list[str]) -> gr.Blocks:
         fc: trained weights.
         examples: pictures to try.
     """
-    with gr.Blocks(title="FaceCycle", analytics_enabled=False, delete_cache=(KEPT // 12, KEPT)) as page:
+    with gr.Blocks(title="FaceCycle", analytics_enabled=False, delete_cache=(SWEEP, KEPT - SWEEP)) as page:
         gr.Markdown(f"# FaceCycle\n{NOTE}\n\nWeights: {Path(fc.about.source).name}, licence {fc.about.licence}")
         with gr.Tab("Undo"):
             _undo_tab(fc, examples)
@@ -141,7 +141,9 @@ def launch(fc: FaceCycle, host: str, port: int | None, open_browser: bool) -> No
         page = build_page(fc, verbs.draw_examples(examples))
         address = start(page, host, port, [str(examples)], open_browser)
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # the folder is deleted then too
+            for name in ("SIGTERM", "SIGHUP"):  # the folder is deleted then too
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), signal.default_int_handler)
         print(f"facecycle demo at {address} (Ctrl-C stops it)", flush=True)
         page.block_thread()
 

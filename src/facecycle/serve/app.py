@@ -60,12 +60,13 @@ async def refuse_values(request: Request, error: RequestValidationError) -> JSON
 
 
 def _in_words(error: Any) -> str:
-    name, given = error["loc"][-1], str(error.get("input"))[:40]
+    name, given = error["loc"][-1], error.get("input")
     if error["type"] == "missing":
         return f"{name}: missing"
     if "UploadFile" in error["msg"]:
         return f"{name}: send a file"
-    return f"{name}={given}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    shown = f"{name}={given[:40]}" if isinstance(given, str) else name
+    return f"{shown}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
 async def fail(request: Request, error: FaceCycleError) -> JSONResponse:

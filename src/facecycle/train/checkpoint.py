@@ -23,6 +23,7 @@ from facecycle.data.crop import CROP_NAME
 from facecycle.errors import FaceCycleError
 
 FORMAT = 1
+LEAVING = ".leaving.partial"
 PARTS = ("networks", "averaged", "optimizer")
 
 
@@ -56,20 +57,32 @@ def save(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]], keep
     for file in partial.iterdir():
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
-    if final.exists():
-        _remove(final)
+    former = _aside(final) if final.exists() else None  # between here and the next line a kill is for `recover`
     partial.rename(final)
-    for old in complete(folder, state.stage)[:-keep]:
-        _remove(old)
+    for old in [former, *map(_aside, complete(folder, state.stage)[:-keep])]:
+        if old is not None:
+            shutil.rmtree(old)
     return final
 
 
-def _remove(path: Path) -> None:
-    """Under another name: a kill half way through must not leave half a checkpoint."""
-    leaving = path.with_name(path.name + ".leaving.partial")
+def _aside(path: Path) -> Path:
+    """Another name for what is deleted next: a kill half way through must not leave half a checkpoint."""
+    leaving = path.with_name(path.name + LEAVING)
     shutil.rmtree(leaving, ignore_errors=True)
-    path.rename(leaving)
-    shutil.rmtree(leaving)
+    return path.rename(leaving)
+
+
+def recover(folder: Path) -> None:
+    """Give a checkpoint its name that a kill has left whole but without: its state is written last."""
+    for partial in folder.glob("*.partial"):
+        whole = (partial / "state.json").is_file() and not partial.name.endswith(LEAVING)
+        if whole and not (final := partial.with_suffix("")).exists():
+            partial.rename(final)
+
+
+def begun(folder: Path) -> bool:
+    """Is there a checkpoint of more than no steps?"""
+    return any(int(path.name.split("-")[1]) for path in complete(folder))
 
 
 def complete(folder: Path, stage: str = "") -> list[Path]:
@@ -108,18 +121,21 @@ def read_state(path: Path) -> State:
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Fill a module from the part ``state`` of the checkpoint ``path``.
+    """Fill a module from the part ``state`` of the checkpoint ``path``, which may lack a head that it had no use for.
 
     Raises:
         FaceCycleError: it holds other tensors.
     """
     try:
-        module.load_state_dict(state)
+        missing, surplus = module.load_state_dict(state, strict=False)
+        why = [f"no {name}" for name in missing if not name.startswith("head.")]
+        why += [f"{name} besides" for name in surplus]
     except RuntimeError as error:
+        why = [str(error).splitlines()[-1].strip()]
+    if why:
         raise FaceCycleError(
-            f"{path}: does not fit the configuration ({str(error).splitlines()[0]}); "
-            "resume with the config.toml it was trained with"
-        ) from error
+            f"{path}: does not fit the configuration ({why[0]}); resume with the config.toml it was trained with"
+        )
 
 
 def _unreadable(path: Path, error: Exception) -> FaceCycleError:

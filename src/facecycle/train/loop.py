@@ -115,7 +115,8 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
         run.save(stage.name, step, learning, sources.training.licence)
 
     def finish(say: Callable[[str], None] = lambda _: None) -> None:
-        if stage.name == "motion" and unfinished(networks, sources.training):
+        after = checkpoint.complete(run.checkpoints, "identity")  # stands on what was found then
+        if stage.name == "motion" and not after and unfinished(networks, sources.training):
             say("finding out about mirrored faces and expressions")
             finish_motion(networks, averaged.module, sources.training, config, fabric.device)  # type: ignore[arg-type]
             save()
@@ -123,6 +124,8 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     if step >= settings.steps:
         finish()  # it may have been killed before that
         return True
+    if run.inherited and not run.newest():
+        save()  # what a run began with is nowhere else
     if stage.name == "motion":
         forget_motion(networks)
         forget_motion(averaged.module)  # type: ignore[arg-type]
@@ -140,8 +143,6 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     batches, tell = iter(loader), truth_of(clips, config, stage.name)
     mark, fits = landmarks_of(clips, config, stage.name), fitted_at(config, stage.name)
     check_truth(clips, config, stage.name)
-    if run.inherited and not run.newest():
-        save()  # what a run began with is nowhere else
     images = settings.batch_size * config.data.frames_per_clip
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
         while step < settings.steps and not stop.asked():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,15 @@ class Run:
 
     def __init__(self, folder: Path, config: RunConfig, resume: bool, writes: bool = True) -> None:
         self.folder, self.config, self.resume, self.writes = folder, config, resume, writes
-        if not resume and checkpoint.complete(self.checkpoints):
+        if writes:
+            checkpoint.recover(self.checkpoints)
+        if not resume and checkpoint.begun(self.checkpoints):
             raise FaceCycleError(f"{folder}: holds a run already; go on with --resume, or name another --run")
         if writes:
             _prepare(folder, config)
-            if not resume:
-                (folder / "metrics.jsonl").unlink(missing_ok=True)  # of a run that never reached a checkpoint
+            if not resume:  # what is there is of a run that never reached a step
+                (folder / "metrics.jsonl").unlink(missing_ok=True)
+                shutil.rmtree(self.checkpoints, ignore_errors=True)
         newest = self.newest()
         self.inherited = [checkpoint.read_state(newest).licence] if newest else []
         self.tracker = Tracker(folder, writes)

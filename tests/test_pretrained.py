@@ -10,7 +10,8 @@ import pytest
 import torch.nn.functional as F
 
 from facecycle import FaceCycle, FaceCycleError, hub, list_weights
-from facecycle.evaluate.generation import compare_pictures, tensor
+from facecycle.apply.torch_networks import to_tensor
+from facecycle.evaluate.generation import compare_pictures
 from facecycle.evaluate.rendered import render
 from facecycle.hub import DEFAULT, SHIPPED, find_weights
 from facecycle.model.detail import detail
@@ -60,7 +61,7 @@ def test_frontalized_people_they_never_saw_come_nearer_to_the_truth(fc: FaceCycl
 def test_larger_frontal_faces_have_detail_and_some_of_it_is_true(fc: FaceCycle) -> None:
     truth = render(6, 2, 128, seed=9)
     made = fc.frontalize(list(truth.face), size=128, cropped=True).faces
-    shown, true, turned = (detail(tensor(x), 64).flatten(1) for x in (made, truth.frontal, truth.face))
+    shown, true, turned = (detail(to_tensor(x), 64).flatten(1) for x in (made, truth.frontal, truth.face))
     assert shown.norm() > 0.4 * true.norm()
     found, before = (F.cosine_similarity(x, true).mean() for x in (shown, turned))
     assert found > 0.04 > before

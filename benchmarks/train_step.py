@@ -89,7 +89,8 @@ def time_row(options: argparse.Namespace) -> dict:
     from facecycle.presets import preset
     from facecycle.train.data import shows_neutral
     from facecycle.train.launch import build_fabric
-    from facecycle.train.loop import parameter_groups, train_step
+    from facecycle.train.loop import train_step
+    from facecycle.train.optimizer import parameter_groups
     from facecycle.train.stage import STAGES as STAGE_CLASSES
     from facecycle.train.truth import Known
 

@@ -13,7 +13,7 @@ from facecycle.config import save
 from facecycle.data.faceset import ShardWriter, finish_faceset, write_faceset
 from facecycle.errors import FaceCycleError
 from facecycle.train.launch import build_fabric
-from facecycle.train.loop import rate
+from facecycle.train.optimizer import rate
 from tiny import make_faceset, records, tiny_config, tiny_stage, train_tiny
 
 

@@ -81,6 +81,17 @@ def test_a_run_without_checkpoints_begins_anew(whole: Path, tmp_path: Path) -> N
     assert_equal_runs(run, whole)
 
 
+def test_what_else_lies_in_the_folder_is_left_alone(faces: Path, tmp_path: Path) -> None:
+    run, others = tmp_path / "run", tmp_path / "run/checkpoints/of-others"
+    assert train_tiny(run, tiny_config(faces), minutes=0.0) is False
+    others.mkdir()
+    (others / "state.json").write_text("{}")
+    assert train_tiny(run, tiny_config(faces), stage="motion") is True  # the former run made no step
+    assert others.is_dir()
+    with pytest.raises(FaceCycleError, match="holds a run already"):
+        train_tiny(run, tiny_config(faces))
+
+
 def test_resuming_a_finished_run_changes_nothing(whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)

@@ -13,7 +13,7 @@ from facecycle.losses.contrast import dependence
 from facecycle.losses.objective import landmark_flow, unlikeness
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM
-from facecycle.train.loop import parameter_groups
+from facecycle.train.optimizer import parameter_groups
 from facecycle.train.stage import STAGES, Stage, code_statistics
 from facecycle.train.truth import Known
 from tiny import face_tensor, tiny_config, tiny_networks

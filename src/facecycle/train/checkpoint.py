@@ -87,7 +87,8 @@ def begun(folder: Path) -> bool:
 
 def complete(folder: Path, stage: str = "") -> list[Path]:
     """The whole checkpoints of a stage (or of all), oldest first; the motion stage comes before the identity stage."""
-    found = [path for path in folder.glob(f"{stage}*-*") if (path / "state.json").is_file() and path.suffix == ""]
+    named = [path for path in folder.glob(f"{stage}*-*") if path.name.partition("-")[2].isdigit()]
+    found = [path for path in named if (path / "state.json").is_file()]
     return sorted(found, key=lambda path: (path.name.split("-")[0] != "motion", path.name))
 
 

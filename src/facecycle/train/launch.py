@@ -76,6 +76,7 @@ def start(
     sources = open_sources(settings.data.source, settings)
     with warnings.catch_warnings():
         folder = Run(run, settings, resume, writes=fabric.is_global_zero)
+        fabric.barrier()  # one process puts the folder in order, all read it
         if fabric.is_global_zero:
             print(f"data: {sources.note}\ndevice: {fabric.device}, {settings.train.precision}", flush=True)
         try:

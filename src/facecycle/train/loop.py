@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +13,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from facecycle.config import RunConfig, StageConfig
+from facecycle.config import RunConfig
 from facecycle.data.pairs import PairLoader
 from facecycle.draw import save_picture
 from facecycle.errors import FaceCycleError
 from facecycle.losses.perceptual import build_perceptual
-from facecycle.model.encoder import Encoder
 from facecycle.model.networks import Networks, build_networks
 from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
@@ -27,6 +25,7 @@ from facecycle.train.augment import augment, augment_points, centre
 from facecycle.train.closed_form import check_truth, finish_motion, fitted_at, forget_motion, settle, unfinished
 from facecycle.train.data import Sources, shows_neutral
 from facecycle.train.methods import METHODS
+from facecycle.train.optimizer import moving_average, parameter_groups, rate
 from facecycle.train.preview import draw_cycle
 from facecycle.train.progress import Progress
 from facecycle.train.run import Learning, Run
@@ -247,51 +246,6 @@ def validate(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, so
     run.tracker.write(stage.name, step, "validation", totals)
     first = judge.cycle(centre(stored[:4, : config.data.cycle_frames].to(fabric.device), config.model.image_size))
     save_picture(draw_cycle(first), run.folder / "previews" / f"{stage.name}-{step:08d}.png")
-
-
-def parameter_groups(stage: Stage) -> list[dict[str, Any]]:
-    """What a stage trains, its encoder and the layers that make the code apart.
-
-    A step of Adam moves every weight by the learning rate, hence an output of a linear layer by about the rate times
-    its number of inputs. Before a tanh that saturates within ten steps, and a saturated code stays dead.
-    """
-    code = {id(p) for m in stage.trained() if isinstance(m, Encoder) for p in m.code.parameters()}
-    encoder = {id(p) for p in stage.encoder().parameters()} - code
-    trained = [parameter for parameter in stage.networks.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if id(p) not in code | encoder], "share": 1.0, "encoder": False},
-        {"params": [p for p in trained if id(p) in encoder], "share": 1.0, "encoder": True},
-        {"params": [p for p in trained if id(p) in code], "share": stage.settings().code_lr, "encoder": True},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def rate(settings: StageConfig, step: int) -> float:
-    """The learning rate of a step (the first is 1)."""
-    if settings.schedule == "steps":
-        share = (step - 1) / settings.steps
-        return [lr for lr, begins in zip(settings.lr, settings.lr_at, strict=True) if begins <= share][-1]
-    if step <= settings.warmup:
-        return settings.lr[0] * step / settings.warmup
-    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.lr[0] * 0.5 * (1 + math.cos(math.pi * share)) + 1e-8
-
-
-def moving_average(decay: float, count: Tensor) -> Callable[[Any, Any, Any], None]:
-    """An exponential moving average that forgets its first, untrained steps quickly.
-
-    Args:
-        decay: share of the average that a step keeps, in the long run.
-        count: steps averaged so far, on the CPU: torch hands over a copy on the device, and reading it means waiting.
-    """
-
-    @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], _: Tensor) -> None:
-        n = float(count)
-        share = 1 - min(decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(averaged, current, share)  # pyright: ignore[reportPrivateImportUsage]
-
-    return update
 
 
 def keyed(config: RunConfig, step: int, purpose: int, device: torch.device) -> torch.Generator:

@@ -63,7 +63,8 @@ class Run:
             _prepare(folder, config)
             if not resume:  # what is there is of a run that never reached a step
                 (folder / "metrics.jsonl").unlink(missing_ok=True)
-                shutil.rmtree(self.checkpoints, ignore_errors=True)
+                for path in checkpoint.complete(self.checkpoints):
+                    shutil.rmtree(path)
         newest = self.newest()
         self.inherited = [checkpoint.read_state(newest).licence] if newest else []
         self.tracker = Tracker(folder, writes)

@@ -37,6 +37,7 @@ class ModelConfig(Section):
     generator_adjust: bool = False  # correct the flow of those pixels by what the moved face shows; likewise
     mirrored: bool = False  # identity, flow and neutral face are made of a face and its mirror image; likewise
     equivariant: bool = False  # the motion code is made of a face and its mirror image too; likewise
+    expression_code: bool = False  # after the motion stage, find a code that says more of expressions; likewise
     expression: bool = False  # after the motion stage, find out which part of the flow is expression; likewise
     discriminants: int = number(0, 0, 256)  # directions that the identity code keeps, 0: all; likewise
     erase: int = number(0, 0, 256)  # directions in which the identity code is kept from telling of motion; likewise
@@ -45,6 +46,11 @@ class ModelConfig(Section):
         super().__post_init__()
         if self.image_size % 16:
             raise FaceCycleError(f"model.image_size = {self.image_size}: must be a multiple of 16, such as 64 or 128")
+        if self.expression_code and not self.equivariant:
+            raise FaceCycleError(
+                "model.expression_code = true needs model.equivariant=true: it is made of a face and its mirror image; "
+                "set both, or neither"
+            )
 
 
 @dataclass(frozen=True)

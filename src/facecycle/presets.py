@@ -85,6 +85,7 @@ FACECYCLE = replace(
         generator_adjust=True,
         mirrored=True,
         equivariant=True,
+        expression_code=True,
         expression=True,
         discriminants=96,
         erase=28,

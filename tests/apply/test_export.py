@@ -20,7 +20,9 @@ from tiny import MODEL, face_picture, tiny_networks
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-WHOLE = dataclasses.replace(MODEL, generator_skip=True, generator_adjust=True, mirrored=True, equivariant=True, erase=2)
+WHOLE = dataclasses.replace(
+    MODEL, generator_skip=True, generator_adjust=True, mirrored=True, equivariant=True, expression_code=True, erase=2
+)
 """All that runtimes might do otherwise than PyTorch."""
 
 
@@ -29,7 +31,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     networks = tiny_networks(0, WHOLE)
     assert networks.motion_encoder.code_mirror is not None
+    assert networks.motion_encoder.expression_code is not None
     networks.motion_encoder.code_mirror.fit(torch.randn(40, MODEL.code_dim), torch.randn(40, MODEL.code_dim))
+    described = torch.randn(40, networks.motion_encoder.described)
+    networks.motion_encoder.expression_code.fit(torch.randn(40, MODEL.code_dim), described)
     save_weights(networks, path, WHOLE, "CC0", {"stage": "identity"})
     return path
 
@@ -53,6 +58,7 @@ def test_onnx_codes_equal_those_of_torch(weights: Path, exported: Path) -> None:
     here = FaceCycle.from_pretrained(weights, "cpu").embed(faces, cropped=True)
     np.testing.assert_allclose(onnx.motion, here.motion, atol=1e-4)
     np.testing.assert_allclose(onnx.identity, here.identity, atol=1e-4)
+    np.testing.assert_allclose(onnx.expression, here.expression, atol=1e-3)
 
 
 def test_onnx_codes_need_no_torch(exported: Path, tmp_path: Path) -> None:

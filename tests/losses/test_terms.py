@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facecycle.losses.terms import SSIM, gram, hinge, l1, symmetry
+from facecycle.losses.terms import SSIM, gram, gram_distance, hinge, l1, symmetry
 from tiny import face_tensor
 
 from . import reference
@@ -57,6 +58,19 @@ def test_gram_does_not_know_places() -> None:
     torch.testing.assert_close(gram(shuffled), gram(x))
     torch.testing.assert_close(gram(x), gram(x).transpose(1, 2))
     np.testing.assert_allclose(gram(x), np.einsum("bchw,bdhw->bcd", x, x) / 36, rtol=1e-4, atol=1e-6)
+
+
+@given(st.integers(0, 1000), st.integers(2, 40), st.integers(1, 6))
+@settings(deadline=None, max_examples=20)
+def test_the_distance_of_gram_matrices_is_the_same_either_way(seed: int, channels: int, side: int) -> None:
+    noise = torch.Generator().manual_seed(seed)
+    x, other = torch.randn(2, 3, channels, side, side, generator=noise, dtype=torch.float64)
+    for y in (other, x + 1e-3 * other):  # near the goal too, where squares would cancel
+        x = x.detach().requires_grad_()
+        found, expected = gram_distance(x, y), F.mse_loss(gram(x), gram(y))
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
+        slopes = [torch.autograd.grad(value, x)[0] for value in (found, expected)]
+        torch.testing.assert_close(*slopes, rtol=1e-7, atol=1e-15)
 
 
 def test_the_hinge_pulls_every_picture_and_only_beyond_the_slack() -> None:

@@ -72,7 +72,7 @@ def test_a_run_resumes_to_the_bit_and_its_weights_embed(method: str, tmp_path: P
     faces = make_faceset(tmp_path / "faces", [6, 5, 4, 6])
     config = dataclasses.replace(tiny_config(faces, motion=6), method=method)
     model = dataclasses.replace(  # as `facecycle` asks
-        config.model, mirrored=True, equivariant=True, expression=True, discriminants=4, erase=3
+        config.model, mirrored=True, equivariant=True, expression_code=True, expression=True, discriminants=4, erase=3
     )
     config = dataclasses.replace(config, model=model)
     from facecycle.config import load, save
@@ -83,7 +83,8 @@ def test_a_run_resumes_to_the_bit_and_its_weights_embed(method: str, tmp_path: P
     assert start(run=parts, config=tmp_path / "config.toml", device="cpu", minutes=0.0) is False
     assert start(run=parts, resume=True, device="cpu")
     asked = load(whole / "config.toml").model
-    assert (asked.mirrored, asked.equivariant, asked.expression, asked.discriminants) == (False, False, False, 0)
+    assert (asked.mirrored, asked.equivariant, asked.expression) == (False, False, False)
+    assert (asked.expression_code, asked.discriminants, asked.erase) == (False, 0, 0)
     one, two = (load_file(run / "weights.safetensors") for run in (whole, parts))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not any(name.startswith("head") for name in one)

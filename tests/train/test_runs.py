@@ -339,6 +339,8 @@ def finished(run: Path) -> Networks:
     assert networks.expression.fitted
     assert networks.motion_encoder.code_mirror is not None
     assert networks.motion_encoder.code_mirror.fitted
+    assert networks.motion_encoder.expression_code is not None
+    assert networks.motion_encoder.expression_code.fitted
     return networks
 
 
@@ -346,7 +348,9 @@ def test_what_is_found_at_the_end_is_found_where_a_run_stops_and_anew_when_it_go
     synthetic: Path, tmp_path: Path
 ) -> None:
     config = tiny_config(synthetic, motion=4, identity=2)
-    config = dataclasses.replace(config, model=dataclasses.replace(MODEL, equivariant=True, expression=True))
+    config = dataclasses.replace(
+        config, model=dataclasses.replace(MODEL, equivariant=True, expression_code=True, expression=True)
+    )
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train_tiny(whole, config) is True
     assert train_tiny(parts, config, minutes=0.0) is False
@@ -363,7 +367,9 @@ def test_a_run_that_was_killed_before_its_end_was_found_finds_it_later(
     synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(synthetic, motion=4, identity=2)
-    config = dataclasses.replace(config, model=dataclasses.replace(MODEL, equivariant=True, expression=True))
+    config = dataclasses.replace(
+        config, model=dataclasses.replace(MODEL, equivariant=True, expression_code=True, expression=True)
+    )
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert train_tiny(whole, config, stage="motion") is True
 
@@ -388,7 +394,7 @@ def test_a_run_that_was_killed_before_its_end_was_found_finds_it_later(
 def test_an_identity_stage_that_begins_with_older_weights_finds_what_they_lack(synthetic: Path, tmp_path: Path) -> None:
     config = tiny_config(synthetic, motion=2, identity=2)
     assert train_tiny(tmp_path / "older", config, stage="motion") is True
-    model = dataclasses.replace(MODEL, equivariant=True, expression=True)
+    model = dataclasses.replace(MODEL, equivariant=True, expression_code=True, expression=True)
     newer = dataclasses.replace(config, model=model)
     assert train_tiny(tmp_path / "newer", newer, stage="identity", init=tmp_path / "older") is True
     found = finished(tmp_path / "newer")

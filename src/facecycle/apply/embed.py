@@ -1,4 +1,4 @@
-"""Pictures -> motion and identity codes."""
+"""Pictures -> motion, identity and expression codes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from facecycle.apply.encoders import Encoders, load_encoders
 from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.errors import FaceCycleError
 
+CODES = ("motion", "identity", "expression")
+ARRAYS = (*CODES, "boxes", "times")
+
 
 @dataclass(frozen=True)
 class Codes:
@@ -23,6 +26,8 @@ class Codes:
     status: list[str]
     motion: Float[np.ndarray, "n d"]
     identity: Float[np.ndarray, "n d"]
+    expression: Float[np.ndarray, "n d"]
+    """For telling expressions by a probe; the motion code where the weights have nothing better."""
     boxes: Float[np.ndarray, "n 4"]
     """x, y, width, height in picture pixels."""
     times: Float[np.ndarray, " n"]
@@ -34,9 +39,7 @@ class Codes:
     def row(self, index: int) -> Codes:
         """One face's codes, as codes of one face."""
         at = slice(index, index + 1)
-        return Codes(
-            self.names[at], self.status[at], self.motion[at], self.identity[at], self.boxes[at], self.times[at]
-        )
+        return Codes(self.names[at], self.status[at], *(getattr(self, name)[at] for name in ARRAYS))
 
     def save(self, path: Path, about: dict[str, str]) -> None:
         """Write ``.npz``, ``.csv`` or ``.parquet``, by the suffix; see `facecycle.apply.tables`."""
@@ -54,16 +57,17 @@ def embed_batches(encoders: Encoders, reader: FaceReader, batch_size: int) -> It
 def encode_rows(encoders: Encoders, rows: list[PictureFace]) -> Codes:
     """The codes of one batch."""
     dim = encoders.about.code_dim
-    motion, identity = (np.full((len(rows), dim), np.nan, np.float32) for _ in range(2))
+    codes = np.full((3, len(rows), dim), np.nan, np.float32)
     found = [index for index, row in enumerate(rows) if row.crop is not None]
     if found:
         crops = np.stack([row.crop for row in rows if row.crop is not None])
-        motion[found], identity[found] = encoders.encode(crops)
+        codes[:, found] = encoders.encode(crops)
     return Codes(
         [row.name for row in rows],
         [row.status for row in rows],
-        motion,
-        identity,
+        codes[0],
+        codes[1],
+        codes[2],
         np.stack([row.box for row in rows]).astype(np.float64),
         np.array([row.time for row in rows]),
     )
@@ -72,8 +76,7 @@ def encode_rows(encoders: Encoders, rows: list[PictureFace]) -> Codes:
 def concatenate(batches: Sequence[Codes]) -> Codes:
     """All batches as one."""
     names, status = ([text for batch in batches for text in getattr(batch, name)] for name in ("names", "status"))
-    arrays = ("motion", "identity", "boxes", "times")
-    return Codes(names, status, *(np.concatenate([getattr(batch, name) for batch in batches]) for name in arrays))
+    return Codes(names, status, *(np.concatenate([getattr(batch, name) for batch in batches]) for name in ARRAYS))
 
 
 def refuse_single(reader: FaceReader, codes: Codes) -> None:
@@ -96,7 +99,7 @@ def embed(
     detector_weights: str | None = None,
     face: str | int = "largest",
 ) -> Codes:
-    """Both codes of each picture's main face.
+    """The codes of each picture's main face.
 
     Args:
         pictures: files, folders, globs, videos, face sets, arrays, ...: see `facecycle.apply.inputs`.

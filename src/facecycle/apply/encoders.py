@@ -28,13 +28,13 @@ class About:
 
 @runtime_checkable
 class Encoders(Protocol):
-    """Both encoders."""
+    """What makes all codes."""
 
     @property
     def about(self) -> About: ...
 
-    def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
-        """The motion and the identity codes of crops."""
+    def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "3 n d"]:
+        """The motion, identity and expression codes of crops."""
         ...
 
 

@@ -18,7 +18,7 @@ from facecycle.apply.encoders import PIXELS, About
 from facecycle.apply.onnx_encoders import FORMAT
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.errors import FaceCycleError
-from facecycle.model.encoder import read_both
+from facecycle.model.encoder import read_codes
 from facecycle.model.networks import Networks
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
@@ -48,12 +48,13 @@ class _Part(nn.Module):
 
 
 class Encoders(_Part):
-    """face -> motion, identity."""
+    """face -> motion, identity, expression."""
 
-    outputs = ("motion", "identity")
+    outputs = ("motion", "identity", "expression")
 
-    def forward(self, face: Tensor) -> tuple[Tensor, Tensor]:
-        return read_both(self.networks.motion_encoder, self.networks.identity_encoder, face)
+    def forward(self, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        motion, identity, expression = read_codes(self.networks.motion_encoder, self.networks.identity_encoder, face)
+        return motion, identity, expression if expression is not motion else motion.clone()  # each output its own
 
 
 class Frontalizer(_Part):

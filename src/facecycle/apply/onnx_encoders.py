@@ -12,7 +12,7 @@ from facecycle.apply.encoders import About
 from facecycle.data.crop import CROP_NAME
 from facecycle.errors import FaceCycleError
 
-FORMAT = "facecycle-onnx-1"
+FORMAT = "facecycle-onnx-2"
 
 
 class OnnxEncoders:
@@ -44,11 +44,11 @@ class OnnxEncoders:
             raise FaceCycleError(f"{path}: not a readable ONNX file ({reason}); export it again") from None
         self.about = _about(path, metadata)
 
-    def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
-        """The motion and the identity codes of crops."""
+    def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "3 n d"]:
+        """The motion, identity and expression codes of crops."""
         faces = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-        motion, identity = self._session.run(["motion", "identity"], {"face": faces})
-        return np.asarray(motion), np.asarray(identity)
+        codes = self._session.run(["motion", "identity", "expression"], {"face": faces})
+        return np.stack([np.asarray(code) for code in codes])
 
 
 def _about(path: Path, metadata: dict[str, str]) -> About:

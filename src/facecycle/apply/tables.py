@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from facecycle.apply.embed import Codes
+from facecycle.apply.embed import ARRAYS, CODES, Codes
 from facecycle.apply.inputs import OK
 from facecycle.data.files import disk_space
 from facecycle.errors import FaceCycleError
 
 CHUNK = 1 << 20
-ARRAYS = ("motion", "identity", "boxes", "times")
 
 
 @dataclass
@@ -108,14 +107,10 @@ def _csv(path: Path, about: dict[str, str]) -> Iterator[Callable[[Codes], None]]
 
         def write(batch: Codes) -> None:
             nonlocal begun
-            codes = np.concatenate([batch.motion, batch.identity], axis=1)
+            codes = np.concatenate([getattr(batch, name) for name in CODES], axis=1)
             if not begun:
-                dims = range(batch.motion.shape[1])
-                table.writerow(
-                    ["name", "status", "time", "x", "y", "width", "height"]
-                    + [f"motion_{k}" for k in dims]
-                    + [f"identity_{k}" for k in dims]
-                )
+                numbers = [f"{name}_{k}" for name in CODES for k in range(getattr(batch, name).shape[1])]
+                table.writerow(["name", "status", "time", "x", "y", "width", "height", *numbers])
                 begun = True
             for row, name in enumerate(batch.names):
                 place = [_text(value, 3) for value in (batch.times[row], *batch.boxes[row])]
@@ -140,7 +135,7 @@ def _parquet(path: Path, about: dict[str, str]) -> Iterator[Callable[[Codes], No
     def write(batch: Codes) -> None:
         nonlocal writer
         columns: dict[str, Any] = {"name": batch.names, "status": batch.status, "time": batch.times}
-        for name in ("motion", "identity", "boxes"):
+        for name in (*CODES, "boxes"):
             values = getattr(batch, name)
             columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
         table = pa.table(columns)

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from facecycle.apply.encoders import About
-from facecycle.model.encoder import read_both
+from facecycle.model.encoder import read_codes
 from facecycle.model.networks import Networks
 from facecycle.model.weights import load_networks
 
@@ -35,10 +35,10 @@ class TorchNetworks:
         )
 
     @torch.inference_mode()
-    def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
-        """The motion and the identity codes of crops."""
-        motion, identity = read_both(self.networks.motion_encoder, self.networks.identity_encoder, self.tensor(crops))
-        return motion.float().cpu().numpy(), identity.float().cpu().numpy()
+    def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "3 n d"]:
+        """The motion, identity and expression codes of crops."""
+        codes = read_codes(self.networks.motion_encoder, self.networks.identity_encoder, self.tensor(crops))
+        return torch.stack(codes).float().cpu().numpy()
 
     def tensor(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float[Tensor, "n 3 s s"]:
         """Crops as the networks want them, on their device."""

@@ -79,7 +79,7 @@ def embed(
     detector_weights: DetectorWeights = None,
     download: Download = False,
 ) -> None:
-    """Write the motion and identity code of each face; of a video, of each frame."""
+    """Write the motion, identity and expression code of each face; of a video, of each frame."""
     from facecycle.apply.embed import about_codes, encode_rows, refuse_single
     from facecycle.apply.figures import Sample, check_plot, draw_figure
     from facecycle.apply.tables import save_codes, writer_for

@@ -22,6 +22,7 @@ PEOPLE = 40
 PAIRS = 20_000
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 CODES = ("motion", "identity")
+ALL_CODES = (*CODES, "expression")
 UNTRAINED = "untrained encoder"
 
 
@@ -32,7 +33,7 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
     two codes (a baseline) is measured on its one layer.
     """
     crossed = draw_crossed(people, source.size, options.seed, options.cache)
-    layers = [options.layer] if options.layer else [code for code in CODES if code in source.layers]
+    layers = [options.layer] if options.layer else [code for code in ALL_CODES if code in source.layers]
     layers = layers or [source.layers[0]]
     numbers: dict[str, float] = {}
     intervals: dict[str, tuple[float, float]] = {}
@@ -48,7 +49,7 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         for layer, features in codes.items():
             name = f"EER of person, {layer}, {group}"
             numbers[name], intervals[name] = identity_error(*within(members, features, crossed), options.seed)
-    together = np.concatenate(list(codes.values()), 1)
+    together = np.concatenate([part for layer, part in codes.items() if layer in CODES] or list(codes.values()), 1)
     _modularity(together, crossed, numbers, options.seed)
     headline = tuple(f"{factor} from {layer}" for layer in layers for factor in FACTORS)
     return Report(

@@ -28,7 +28,7 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
     Raises:
         FaceCycleError: another layout than published.
     """
-    layer = choose_layer(source, options.layer, "motion")
+    layer = choose_layer(source, options.layer, "expression" if "expression" in source.layers else "motion")
     labelled = cut_as_asked(READERS[options.task](data), options.crop)
     faces = Faces(labelled.photos, source.size, options.cache)
     features = compute(source, faces, layer, options.cache, options.batch_size)

@@ -52,9 +52,9 @@ class FeatureSource(Protocol):
 class CodeSource:
     """The codes of trained networks, and any layer of their encoders.
 
-    Layers: ``motion``, ``identity``, ``both`` (one after the other), and every module of an encoder by its path, such
-    as ``motion.levels.1`` or ``identity.code.1``. A map of more than 4,096 values is averaged over a grid of cells,
-    as fine as fits.
+    Layers: ``motion``, ``identity``, ``expression`` where the weights have it, ``both`` (the first two, one after the
+    other), and every module of an encoder by its path, such as ``motion.levels.1`` or ``identity.code.1``. A map of
+    more than 4,096 values is averaged over a grid of cells, as fine as fits.
     """
 
     crop = CROP_NAME
@@ -73,13 +73,17 @@ class CodeSource:
             for path, _ in getattr(networks, attribute).named_modules()
             if path
         ]
-        self.layers = ("motion", "identity", "both", *inner)
+        expression = ("expression",) if networks.motion_encoder.expression_code is not None else ()
+        self.layers = ("motion", "identity", *expression, "both", *inner)
 
     @torch.inference_mode()
     def features(self, faces: Float[Tensor, "b 3 h w"], layer: str) -> Float[np.ndarray, "b d"]:
         faces = faces.contiguous(memory_format=torch.channels_last)
         if layer == "both":
             return np.concatenate([self.features(faces, code) for code in ENCODERS], 1)
+        if layer == "expression":
+            encoder = self.networks.motion_encoder
+            return flatten(encoder.read_expression(encoder.look(faces))[1])
         code, _, path = layer.partition(".")
         encoder = getattr(self.networks, ENCODERS[code])
         return flatten(_read_layer(encoder, path, faces) if path else encoder(faces))
@@ -91,7 +95,10 @@ def _read_layer(encoder: nn.Module, path: str, faces: Tensor) -> Tensor:
     def keep(module: nn.Module, inputs: Any, output: Any) -> None:
         found.append(output)
 
-    hook = encoder.get_submodule(path).register_forward_hook(keep)
+    module = encoder.get_submodule(path)
+    while isinstance(module, nn.Sequential):  # not called itself where its parts are; its last part says the same
+        module = module[-1]
+    hook = module.register_forward_hook(keep)
     try:
         encoder(faces)
     finally:

@@ -31,7 +31,7 @@ from facecycle.config import IdentityLossConfig, MotionLossConfig
 from facecycle.cycles.identity import IdentityCycle
 from facecycle.cycles.motion import MotionCycle
 from facecycle.losses.perceptual import PerceptualFeatures
-from facecycle.losses.terms import SSIM, gram, hinge, l1, symmetry
+from facecycle.losses.terms import SSIM, gram_distance, hinge, l1, symmetry
 from facecycle.model.warp import sample
 from facecycle.types import Code, Face, Flow, Scalar
 
@@ -121,14 +121,13 @@ def style(pictures: list[Face], target: Face, perceptual: PerceptualFeatures | N
     if perceptual is None:
         return target.new_zeros(())
     with torch.no_grad():
-        wanted = [gram(features) for features in perceptual(target)]
+        wanted = perceptual(target)
     found = perceptual(torch.cat(pictures))
-    return torch.stack(
-        [
-            F.mse_loss(gram(features), right.repeat(len(pictures), 1, 1))
-            for features, right in zip(found, wanted, strict=True)
-        ]
-    ).sum()
+    shares = [
+        gram_distance(features, right.repeat(len(pictures), 1, 1, 1))
+        for features, right in zip(found, wanted, strict=True)
+    ]
+    return torch.stack(shares).sum()
 
 
 def add_up(**parts: Tensor) -> Objective:

@@ -91,7 +91,7 @@ def vgg(
         for i in range(count):
             weight, bias = (_take(state, f"{prefix}{at}.{part}", path) for part in ("weight", "bias"))
             at += 2
-            layers += [_fixed_conv(weight, bias, padding=1), nn.ReLU()]
+            layers += [_fixed_conv(weight, bias, padding=1), nn.ReLU(inplace=True)]
             if i == 0 and stage > 0:
                 blocks.append(nn.Sequential(*layers))
                 layers = []

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from facecycle.model.expression_code import ExpressionCode
 from facecycle.model.layers import SLOPE, ChannelAttention, ResidualBlock, conv, initialise
 from facecycle.model.mirror import CodeMirror
 from facecycle.types import Code, Face
@@ -22,12 +23,16 @@ class FaceEncoder(nn.Module):
     """
 
     code: nn.Sequential
+    described: int
+    """How many values `ExpressionCode.describe` makes of both `depths`."""
 
     def __init__(self, mirrored: bool = False) -> None:
         super().__init__()
         self.mirrored = mirrored
         self.code_mirror: CodeMirror | None = None
         """Makes one code of two, where the configuration asks for it; `forward` in training sees each face once."""
+        self.expression_code: ExpressionCode | None = None
+        """What more there is to be told of an expression, likewise."""
 
     def forward(self, face: Face) -> Code:
         return self.read(self.look(face))
@@ -43,6 +48,15 @@ class FaceEncoder(nn.Module):
             return self.code(features.unflatten(0, (2, -1)).mean(0))
         codes = self.code(features)
         return self.code_mirror(*_halves(codes)) if self.code_mirror is not None and self.looks_twice else codes
+
+    def read_expression(self, seen: Float[Tensor, "b2 c k k"]) -> tuple[Code, Code]:
+        """The code, and the expression code; where there is none, the code in its place."""
+        if self.expression_code is None or self.code_mirror is None or not self.looks_twice:
+            code = self.read(seen)
+            return code, code
+        middle, features = self.depths(seen)
+        code = self.code_mirror(*_halves(self.code(features)))
+        return code, self.expression_code(code, self.expression_code.describe(middle, features))
 
     @property
     def looks_twice(self) -> bool:
@@ -63,6 +77,10 @@ class FaceEncoder(nn.Module):
 
     def features(self, seen: Float[Tensor, "b c k k"]) -> Float[Tensor, "b c2 k2 k2"]:
         """What the code is made from."""
+        return self.depths(seen)[1]
+
+    def depths(self, seen: Float[Tensor, "b c k k"]) -> tuple[Float[Tensor, "b c3 k3 k3"], Float[Tensor, "b c2 k2 k2"]]:
+        """A layer at an eighth of the resolution, and the last before the code."""
         raise NotImplementedError
 
 
@@ -100,6 +118,7 @@ class Encoder(FaceEncoder):
             *[conv(large, large, stride=2) for _ in range(halvings)], conv(large, large), conv(large, middle)
         )
         side = math.ceil(image_size / 16 / 2**halvings)  # a strided convolution rounds up
+        self.described = 2 * middle * side * side
         last = nn.Linear(512, code_dim)
         self.code = nn.Sequential(
             nn.Flatten(),
@@ -109,16 +128,23 @@ class Encoder(FaceEncoder):
         initialise(self)
         nn.init.normal_(last.weight, 0, 0.02)  # well inside the tanh
 
-    def features(self, seen: Face) -> Float[Tensor, "b c k k"]:
+    def depths(self, seen: Face) -> tuple[Float[Tensor, "b c3 k3 k3"], Float[Tensor, "b c k k"]]:
         x = self.level1(self.stem((seen - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces
-        return self.level5(self.level4(self.level3(self.level2(x))))
+        middle = self.level3(self.level2(x))
+        return middle, self.level5(self.level4(middle))
 
 
-def read_both(first: FaceEncoder, second: FaceEncoder, face: Face) -> tuple[Code, Code]:
+def read_both(motion: FaceEncoder, identity: FaceEncoder, face: Face) -> tuple[Code, Code]:
     """The codes of two encoders; those of one kind look at the face but once."""
-    seen = first.look(face)
-    alike = type(first) is type(second) and first.looks_twice == second.looks_twice
-    return first.read(seen), second.read(seen if alike else second.look(face))
+    return read_codes(motion, identity, face)[:2]
+
+
+def read_codes(motion: FaceEncoder, identity: FaceEncoder, face: Face) -> tuple[Code, Code, Code]:
+    """The motion, identity and expression codes, likewise."""
+    seen = motion.look(face)
+    alike = type(motion) is type(identity) and motion.looks_twice == identity.looks_twice
+    code, expression = motion.read_expression(seen)
+    return code, identity.read(seen if alike else identity.look(face)), expression
 
 
 def with_mirrored(face: Face) -> Float[Tensor, "b2 3 h w"]:

@@ -44,13 +44,15 @@ class GaborEncoder(FaceEncoder):
         self.shrink = nn.AvgPool2d(2**halvings) if halvings else nn.Identity()
         side = image_size // 16 >> halvings
         last = nn.Linear(large * side * side, code_dim)
+        self.described = (middle + large) * side * side
         self.code = nn.Sequential(nn.Flatten(), last, nn.RMSNorm(code_dim, elementwise_affine=False), nn.Tanh())
 
     def see(self, face: Face) -> Float[Tensor, "b c h4 w4"]:
         return self.energy(face)
 
-    def features(self, seen: Float[Tensor, "b c h4 w4"]) -> Float[Tensor, "b c2 k k"]:
-        return self.shrink(self.levels(self.stem(seen)))
+    def depths(self, seen: Float[Tensor, "b c h4 w4"]) -> tuple[Float[Tensor, "b c3 h8 w8"], Float[Tensor, "b c2 k k"]]:
+        middle = self.levels[1](self.levels[0](self.stem(seen)))
+        return middle, self.shrink(self.levels[2](middle))
 
 
 class GaborEnergy(nn.Module):

@@ -8,6 +8,7 @@ from facecycle.config import ModelConfig
 from facecycle.model.encoder import Encoder, FaceEncoder
 from facecycle.model.eraser import Eraser
 from facecycle.model.expression import ExpressionField
+from facecycle.model.expression_code import ExpressionCode
 from facecycle.model.face_generator import FaceGenerator
 from facecycle.model.flow import FlowDecoder
 from facecycle.model.gabor_encoder import GaborEncoder
@@ -74,10 +75,12 @@ def build_networks(config: ModelConfig) -> Networks:
 
 
 def build_motion_encoder(config: ModelConfig) -> FaceEncoder:
-    """As `build_encoder`, with a `CodeMirror` where the configuration asks for one."""
+    """As `build_encoder`, with a `CodeMirror` and an `ExpressionCode` where the configuration asks for them."""
     encoder = build_encoder(config)
     if config.equivariant:
         encoder.code_mirror = CodeMirror(config.code_dim)
+    if config.expression_code:
+        encoder.expression_code = ExpressionCode(config.code_dim, encoder.described)
     return encoder
 
 

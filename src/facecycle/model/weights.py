@@ -134,6 +134,7 @@ def load_state(networks: Networks, path: str | Path, parts: Collection[str] = ()
     model = read_weights(path).model  # what it was built without begins by doing nothing, or hardly anything
     lacks = (".eraser.",) * (not model.erase) + (".adjust.",) * (not model.generator_adjust)
     lacks += (".code_mirror.",) * (not model.equivariant) + ("expression.",) * (not model.expression)
+    lacks += (".expression_code.",) * (not model.expression_code)
     expected = {name: x for name, x in expected.items() if not any(part in name for part in lacks)}
     known = list(dict.fromkeys(name.partition(".")[0] for name in expected))
     if strangers := set(parts) - set(known):
@@ -146,6 +147,7 @@ def load_state(networks: Networks, path: str | Path, parts: Collection[str] = ()
         state: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in names}
     # What was found in closed form and is not wanted can be left out: nothing else was learnt with it.
     unwanted = (".code_mirror.",) * (networks.motion_encoder.code_mirror is None)
+    unwanted += (".expression_code.",) * (networks.motion_encoder.expression_code is None)
     unwanted += ("expression.",) * (networks.expression is None)
     state = {name: x for name, x in state.items() if not any(part in name for part in unwanted)}
     if surplus := state.keys() - expected.keys():

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, Up
 from PIL import Image
 
 from facecycle import __version__
+from facecycle.apply.embed import CODES
 from facecycle.apply.faces import SIZE
 from facecycle.draw import made
 from facecycle.serve.faces import BadRequest
@@ -72,12 +73,12 @@ async def healthz(service: Asked) -> dict[str, Any]:
 
 @router.post("/embed", responses=ERRORS)
 async def embed(service: Asked, picture: Picture, cropped: Cropped = False) -> dict[str, Any]:
-    """Motion and identity codes of the main face; its box in picture pixels (x, y, width, height)."""
+    """Motion, identity and expression codes of the main face; its box in picture pixels (x, y, width, height)."""
 
     async def work() -> dict[str, Any]:
         codes = await service.codes(await service.face(picture, "picture", cropped))
         box = None if np.isnan(codes.boxes[0]).any() else codes.boxes[0].tolist()
-        return {"motion": codes.motion[0].tolist(), "identity": codes.identity[0].tolist(), "box": box}
+        return {**{name: getattr(codes, name)[0].tolist() for name in CODES}, "box": box}
 
     return await service.answer(work)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Iterator
 
@@ -17,17 +18,20 @@ from facecycle.data.pairs import ClipDataset, FacePairs, Key
 from facecycle.data.truth import VALUES
 from facecycle.errors import FaceCycleError
 from facecycle.model.discriminant import Scatter, fit_discriminant
-from facecycle.model.encoder import read_both
+from facecycle.model.encoder import FaceEncoder, read_both, with_mirrored
 from facecycle.model.eraser import Eraser
 from facecycle.model.expression import ExpressionField
+from facecycle.model.expression_code import ExpressionCode
 from facecycle.model.mirror import CodeMirror
 from facecycle.model.networks import Networks
 from facecycle.train.augment import centre
+from facecycle.train.views import disturb
 from facecycle.types import Clip
 
 AT = (0.35, 0.7)  # shares of the stage
 ITEMS = 8000  # half a gigabyte of features
 AT_ONCE = 256  # pictures
+DESCRIBED = 12_000  # frames, twice what two layers find in one
 FRAMES = 4000  # for the mirror, and for 52 face units: three times as many changed nothing
 
 
@@ -46,23 +50,24 @@ def check_truth(clips: ClipDataset, config: RunConfig, stage: str) -> None:
 
 def forget_motion(networks: Networks) -> None:
     """Before the motion networks learn: what was found of other weights is of no use."""
-    for part in (networks.motion_encoder.code_mirror, networks.expression):
+    for part in (networks.motion_encoder.code_mirror, networks.motion_encoder.expression_code, networks.expression):
         if part is not None:
             part.forget()
 
 
 def unfinished(networks: Networks, clips: ClipDataset) -> bool:
     """Is there something that `finish_motion` would find?"""
-    mirror, expression = networks.motion_encoder.code_mirror, networks.expression
-    known = bool(_with_truth(clips))
-    return (mirror is not None and not mirror.fitted) or (known and expression is not None and not expression.fitted)
+    encoder, known = networks.motion_encoder, bool(_with_truth(clips))
+    found = (encoder.code_mirror, encoder.expression_code, networks.expression if known else None)
+    return any(part is not None and not part.fitted for part in found)
 
 
 @torch.no_grad()
 def finish_motion(
     networks: Networks, averaged: Networks, clips: ClipDataset, config: RunConfig, device: torch.device
 ) -> None:
-    """Find what the averaged motion encoder makes of mirrored faces, and which part of the flow is expression.
+    """Find what the averaged motion encoder makes of mirrored faces, its expression code, and which part of the flow
+    is expression.
 
     On frames of the training set, always the same ones, and on the CPU, as `fit_end`. Both networks get what is found.
     What was found already stays, and expression is not looked for where nothing says what expressions are.
@@ -76,12 +81,39 @@ def finish_motion(
         for each in (networks, averaged):
             assert each.motion_encoder.code_mirror is not None
             each.motion_encoder.code_mirror.load_state_dict(mirror.state_dict())
+    if encoder.expression_code is not None and not encoder.expression_code.fitted:
+        code = ExpressionCode(config.model.code_dim, encoder.described)
+        code.fit(*_described(encoder, clips, config, device))
+        for each in (networks, averaged):
+            assert each.motion_encoder.expression_code is not None
+            each.motion_encoder.expression_code.load_state_dict(code.state_dict())
     if expression is not None and not expression.fitted and _with_truth(clips):
         found = ExpressionField(config.model.code_dim)
         found.fit(*_expressions(averaged, _with_truth(clips), config, device))
         for each in (networks, averaged):
             assert each.expression is not None
             each.expression.load_state_dict(found.state_dict())
+
+
+def _described(
+    encoder: FaceEncoder, clips: ClipDataset, config: RunConfig, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The motion codes of frames, and what both layers find in the same frames, disturbed.
+
+    They are disturbed as the views of training are, but all grey and none covered, which makes the components those
+    of faces of any camera.
+    """
+    mirror = encoder.code_mirror
+    assert mirror is not None
+    views = dataclasses.replace(config.views, grey=1.0, erase=0.0)
+    draws = torch.Generator(device).manual_seed(config.train.seed)
+    codes, described = [], []
+    for _, clean in spread_out(clips, DESCRIBED, config, device):
+        for frames in clean.split(max(1, AT_ONCE // clean.shape[1])):
+            codes.append(mirror(*encoder.both(frames.flatten(0, 1))).cpu())
+            seen = encoder.see(with_mirrored(disturb(frames, views, draws).flatten(0, 1)))
+            described.append(ExpressionCode.describe(*encoder.depths(seen)).float().cpu())
+    return torch.cat(codes), torch.cat(described)
 
 
 def _expressions(

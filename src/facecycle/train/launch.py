@@ -20,6 +20,7 @@ from facecycle.hub import find_weights
 from facecycle.presets import preset as preset_named
 from facecycle.train.data import open_sources
 from facecycle.train.loop import train
+from facecycle.train.memory import keep_freed_memory
 from facecycle.train.methods import METHODS
 from facecycle.train.run import Run
 
@@ -73,6 +74,8 @@ def start(
         raise FaceCycleError(f"method {settings.method} has no {stage} stage: leave --stage out")
     init = find_weights(init) if init else None
     settings, fabric = launch(device, settings)
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     sources = open_sources(settings.data.source, settings)
     with warnings.catch_warnings():
         folder = Run(run, settings, resume, writes=fabric.is_global_zero)
@@ -152,8 +155,8 @@ def _configure(
     settings = configuration.load(config) if config else preset_named(preset or "compact")
     settings = override(settings, assignments)
     if settings.method != "facecycle":  # no rival looks in the mirror, or has a stage at whose end the others are found
-        without = {"mirrored": False, "equivariant": False, "discriminants": 0, "erase": 0, "expression": False}
-        plain = dataclasses.replace(settings.model, **without)
+        without = {"mirrored": False, "equivariant": False, "expression_code": False, "discriminants": 0, "erase": 0}
+        plain = dataclasses.replace(settings.model, **without, expression=False)
         settings = dataclasses.replace(settings, model=plain)
     if data:
         settings = _with_source(settings, data)

@@ -285,7 +285,13 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
     config = dataclasses.replace(
         config,
         model=dataclasses.replace(
-            config.model, generator_skip=True, equivariant=True, expression=True, discriminants=4, erase=3
+            config.model,
+            generator_skip=True,
+            equivariant=True,
+            expression_code=True,
+            expression=True,
+            discriminants=4,
+            erase=3,
         ),
         data=dataclasses.replace(config.data, across_clips=True),
         augment=dataclasses.replace(config.augment, mirror=0.0),

@@ -56,7 +56,7 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         "disentanglement",
         source.name,
         " and ".join(layers),
-        together.shape[1],
+        sum(features.shape[1] for features in codes.values()),
         numbers,
         intervals,
         (*headline, *(f"EER of person, {layer}" for layer in layers)),

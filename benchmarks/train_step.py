@@ -90,7 +90,6 @@ def time_row(options: argparse.Namespace) -> dict:
     from facecycle.train.data import shows_neutral
     from facecycle.train.launch import build_fabric
     from facecycle.train.loop import train_step
-    from facecycle.train.memory import keep_freed_memory
     from facecycle.train.optimizer import parameter_groups
     from facecycle.train.stage import STAGES as STAGE_CLASSES
     from facecycle.train.truth import Known
@@ -110,8 +109,6 @@ def time_row(options: argparse.Namespace) -> dict:
     if options.batch_size:
         settings = dataclasses.replace(settings, batch_size=options.batch_size)
     fabric = build_fabric(options.device, precision)
-    if fabric.device.type == "cpu":
-        keep_freed_memory()
     adam = torch.optim.Adam(parameter_groups(stage), betas=(settings.beta1, settings.beta2), foreach=True)
     if options.compile:
         stage.compile()

@@ -15,6 +15,7 @@ from facecycle.evaluate.generation import compare_pictures
 from facecycle.evaluate.rendered import render
 from facecycle.hub import DEFAULT, SHIPPED, find_weights
 from facecycle.model.detail import detail
+from tiny import face_picture
 
 pytestmark = pytest.mark.skipif(
     not (SHIPPED / f"{DEFAULT}.safetensors").is_file(), reason="this checkout ships no weights"
@@ -43,6 +44,17 @@ def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing"))
     with pytest.raises(FaceCycleError, match="was changed or cut"):
         find_weights()
+
+
+def test_their_expression_code_is_one_of_its_own_and_knows_left_from_right_by_its_first_numbers_alone(
+    fc: FaceCycle,
+) -> None:
+    crops = [np.asarray(face_picture(k, 0.7, 0.5, 64)) for k in range(4)]
+    codes, mirrored = (fc.embed(faces, cropped=True) for faces in (crops, [crop[:, ::-1] for crop in crops]))
+    assert codes.expression.shape == codes.motion.shape
+    apart = np.abs(codes.expression - mirrored.expression).max(0)
+    assert apart[16:].max() < 1e-2 < apart[:16].max()
+    assert codes.expression[:, 16:].std(0).mean() > 0.05
 
 
 def test_their_threshold_was_measured(fc: FaceCycle) -> None:

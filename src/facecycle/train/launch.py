@@ -20,7 +20,6 @@ from facecycle.hub import find_weights
 from facecycle.presets import preset as preset_named
 from facecycle.train.data import open_sources
 from facecycle.train.loop import train
-from facecycle.train.memory import keep_freed_memory
 from facecycle.train.methods import METHODS
 from facecycle.train.run import Run
 
@@ -74,8 +73,6 @@ def start(
         raise FaceCycleError(f"method {settings.method} has no {stage} stage: leave --stage out")
     init = find_weights(init) if init else None
     settings, fabric = launch(device, settings)
-    if fabric.device.type == "cpu":
-        keep_freed_memory()
     sources = open_sources(settings.data.source, settings)
     with warnings.catch_warnings():
         folder = Run(run, settings, resume, writes=fabric.is_global_zero)

@@ -19,7 +19,8 @@ Clip = Float[Tensor, "b k 3 h w"]
 """``k`` frames of each of ``b`` clips, RGB, range [0, 1]."""
 
 Code = Float[Tensor, "b d"]
-"""A motion or identity code, range (-1, 1), or a little more after an eraser or a mirror."""
+"""A motion or identity code, range (-1, 1), or a little more after an eraser or a mirror; an expression code, without
+bounds."""
 
 Flow = Float[Tensor, "b 2 h w"]
 """A backward sampling field: what lies at ``p`` is fetched from ``p + flow(p)``; (x, y) in normalised coordinates,

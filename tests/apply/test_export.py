@@ -33,7 +33,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert networks.motion_encoder.code_mirror is not None
     assert networks.motion_encoder.expression_code is not None
     networks.motion_encoder.code_mirror.fit(torch.randn(40, MODEL.code_dim), torch.randn(40, MODEL.code_dim))
-    described = torch.randn(40, networks.motion_encoder.described)
+    described = torch.randn(40, sum(networks.motion_encoder.described))
     networks.motion_encoder.expression_code.fit(torch.randn(40, MODEL.code_dim), described)
     save_weights(networks, path, WHOLE, "CC0", {"stage": "identity"})
     return path

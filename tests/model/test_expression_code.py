@@ -12,12 +12,12 @@ from torch import Tensor
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.features import CodeSource
 from facecycle.model.encoder import FaceEncoder, read_both, read_codes
-from facecycle.model.expression_code import ExpressionCode
+from facecycle.model.expression_code import DEEP, ExpressionCode
 from facecycle.model.networks import Networks
 from facecycle.model.weights import FILE, load_networks, load_state, save_weights
 from tiny import MODEL, face_tensor, tiny_networks
 
-DIM, VALUES = 10, 30
+DIM, VALUES, DEEPER = 10, 20, 10
 FIRST = MODEL.code_dim // 2  # of so short a code
 KINDS = pytest.mark.parametrize("kind", ["published", "gabor"])
 
@@ -46,7 +46,7 @@ def told(encoder: FaceEncoder, faces: Tensor) -> Tensor:
 
 
 def test_it_begins_as_the_motion_code_and_can_begin_again() -> None:
-    part, motion, described = ExpressionCode(DIM, VALUES), drawn(80, DIM, 1), drawn(80, VALUES, 2)
+    part, motion, described = ExpressionCode(DIM, VALUES, DEEPER), drawn(80, DIM, 1), drawn(80, VALUES + DEEPER, 2)
     assert not part.fitted
     torch.testing.assert_close(part(motion, described), motion)
     part.fit(motion, described)
@@ -58,11 +58,12 @@ def test_it_begins_as_the_motion_code_and_can_begin_again() -> None:
 
 
 def test_both_parts_are_principal_components() -> None:
-    part, motion, described = ExpressionCode(DIM, VALUES), drawn(400, DIM, 1), drawn(400, VALUES, 2)
+    part, motion, described = ExpressionCode(DIM, VALUES, DEEPER), drawn(400, DIM, 1), drawn(400, VALUES + DEEPER, 2)
     part.fit(motion, described)
     made = part(motion, described).double()
     torch.testing.assert_close(made.mean(0), torch.zeros(DIM).double(), atol=1e-4, rtol=0)
-    for numbers, source in zip(made.split(DIM // 2, 1), (motion, described), strict=True):
+    counted = torch.cat([described[:, :VALUES], DEEP * described[:, VALUES:]], 1)
+    for numbers, source in zip(made.split(DIM // 2, 1), (motion, counted), strict=True):
         covariance = torch.cov(numbers.T)
         variances = torch.linalg.eigvalsh(torch.cov(source.double().T)).flip(0)[: DIM // 2]
         expected = variances * covariance.trace() / variances.sum()  # up to one scale for all
@@ -72,9 +73,9 @@ def test_both_parts_are_principal_components() -> None:
 
 @pytest.mark.parametrize("faces", [3, 5])
 def test_fewer_faces_than_components_leave_some_numbers_empty(faces: int) -> None:
-    part = ExpressionCode(DIM, VALUES)
-    part.fit(drawn(faces, DIM, 1), drawn(faces, VALUES, 2))
-    assert part(drawn(4, DIM, 3), drawn(4, VALUES, 4)).isfinite().all()
+    part = ExpressionCode(DIM, VALUES, DEEPER)
+    part.fit(drawn(faces, DIM, 1), drawn(faces, VALUES + DEEPER, 2))
+    assert part(drawn(4, DIM, 3), drawn(4, VALUES + DEEPER, 4)).isfinite().all()
 
 
 @KINDS

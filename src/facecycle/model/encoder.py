@@ -23,8 +23,8 @@ class FaceEncoder(nn.Module):
     """
 
     code: nn.Sequential
-    described: int
-    """How many values `ExpressionCode.describe` makes of both `depths`."""
+    described: tuple[int, int]
+    """How many values `ExpressionCode.describe` takes from each of both `depths`."""
 
     def __init__(self, mirrored: bool = False) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Encoder(FaceEncoder):
             *[conv(large, large, stride=2) for _ in range(halvings)], conv(large, large), conv(large, middle)
         )
         side = math.ceil(image_size / 16 / 2**halvings)  # a strided convolution rounds up
-        self.described = 2 * middle * side * side
+        self.described = middle * side * side, middle * side * side
         last = nn.Linear(512, code_dim)
         self.code = nn.Sequential(
             nn.Flatten(),

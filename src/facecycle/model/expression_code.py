@@ -11,7 +11,7 @@ from facecycle.types import Code
 
 # Chosen on the validation part of FER-2013 (docs/results.md).
 FIRST = 16  # numbers that come of the motion code
-DEEP = 0.3  # what the deeper layer counts
+DEEP = 0.3  # what the deeper layer shares
 ROUNDS = 8  # of power iteration; the exact components of 6,144 values take minutes
 
 
@@ -25,17 +25,18 @@ class ExpressionCode(nn.Module):
 
     Args:
         code_dim: length of both codes.
-        values: how many the layers have together, see `describe`.
+        middle, deep: how many values `describe` takes from each layer.
     """
 
     turn: Tensor
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, code_dim: int, values: int) -> None:
+    def __init__(self, code_dim: int, middle: int, deep: int) -> None:
         super().__init__()
+        self.middle = middle
         self.register_buffer("turn", torch.eye(code_dim))
-        self.register_buffer("weight", torch.zeros(code_dim, values))
+        self.register_buffer("weight", torch.zeros(code_dim, middle + deep))
         self.register_buffer("bias", torch.zeros(code_dim))
 
     def forward(self, motion: Code, described: Float[Tensor, "b v"]) -> Code:
@@ -46,7 +47,7 @@ class ExpressionCode(nn.Module):
     def describe(middle: Float[Tensor, "b c k k"], deep: Float[Tensor, "b c2 k2 k2"]) -> Float[Tensor, "b2 v"]:
         """Both layers at the places of the deeper one; the second half of the batch is the first, mirrored."""
         places = F.adaptive_avg_pool2d(middle, (deep.shape[-2], deep.shape[-1]))
-        return torch.cat([places, DEEP * deep], 1).unflatten(0, (2, -1)).mean(0).flatten(1)
+        return torch.cat([places, deep], 1).unflatten(0, (2, -1)).mean(0).flatten(1)
 
     @property
     def fitted(self) -> bool:
@@ -71,16 +72,18 @@ class ExpressionCode(nn.Module):
         count = min(length - first, *described.shape)
         motion, centre = motion.double(), motion.double().mean(0)
         variance, axes = torch.linalg.eigh(torch.cov(motion.T))
-        turn, middle = axes.flip(1)[:, :first], described.mean(0)
+        turn, centre_described = axes.flip(1)[:, :first], described.mean(0).double()
+        shares = torch.ones(described.shape[1])
+        shares[self.middle :] = DEEP
         with torch.random.fork_rng(devices=[]):  # a randomised method (Halko et al. 2011), the same each time
             torch.manual_seed(0)
-            _, strength, components = torch.pca_lowrank(described, count, niter=ROUNDS)
+            _, strength, components = torch.pca_lowrank(described * shares, count, niter=ROUNDS)
         scale = (variance.sum() * len(described) / strength.double().square().sum()).sqrt()
-        weight = scale * components.double().T
+        weight = scale * (shares[:, None] * components).double().T
         self.turn.zero_()
         self.turn[:, :first] = turn
         self.weight.zero_()
         self.weight[first : first + count] = weight
         self.bias.zero_()
         self.bias[:first] = -centre @ turn
-        self.bias[first : first + count] = -weight @ middle.double()
+        self.bias[first : first + count] = -weight @ centre_described

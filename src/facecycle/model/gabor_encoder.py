@@ -44,7 +44,7 @@ class GaborEncoder(FaceEncoder):
         self.shrink = nn.AvgPool2d(2**halvings) if halvings else nn.Identity()
         side = image_size // 16 >> halvings
         last = nn.Linear(large * side * side, code_dim)
-        self.described = (middle + large) * side * side
+        self.described = middle * side * side, large * side * side
         self.code = nn.Sequential(nn.Flatten(), last, nn.RMSNorm(code_dim, elementwise_affine=False), nn.Tanh())
 
     def see(self, face: Face) -> Float[Tensor, "b c h4 w4"]:

@@ -80,7 +80,7 @@ def build_motion_encoder(config: ModelConfig) -> FaceEncoder:
     if config.equivariant:
         encoder.code_mirror = CodeMirror(config.code_dim)
     if config.expression_code:
-        encoder.expression_code = ExpressionCode(config.code_dim, encoder.described)
+        encoder.expression_code = ExpressionCode(config.code_dim, *encoder.described)
     return encoder
 
 

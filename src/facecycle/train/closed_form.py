@@ -82,7 +82,7 @@ def finish_motion(
             assert each.motion_encoder.code_mirror is not None
             each.motion_encoder.code_mirror.load_state_dict(mirror.state_dict())
     if encoder.expression_code is not None and not encoder.expression_code.fitted:
-        code = ExpressionCode(config.model.code_dim, encoder.described)
+        code = ExpressionCode(config.model.code_dim, *encoder.described)
         code.fit(*_described(encoder, clips, config, device))
         for each in (networks, averaged):
             assert each.motion_encoder.expression_code is not None

@@ -32,7 +32,7 @@ ROWS: dict[str, dict[str, Sequence[str]]] = {
         "neither truth nor true neutral face": ("motion_loss.truth=0", *NO_TRUE_NEUTRAL),
         "generator paints every pixel": ("model.generator_skip=false",),
         "generator does not adjust the flow": ("model.generator_adjust=false",),
-        "a code made of the face alone": ("model.equivariant=false",),
+        "a code made of the face alone": ("model.equivariant=false", "model.expression_code=false"),
         "published encoder, 3/8 wide": (
             "model.encoder=published", "model.encoder_width=0.375", "model.code_norm=true", "motion.code_lr=0.05",
         ),

@@ -46,11 +46,6 @@ class ModelConfig(Section):
         super().__post_init__()
         if self.image_size % 16:
             raise FaceCycleError(f"model.image_size = {self.image_size}: must be a multiple of 16, such as 64 or 128")
-        if self.expression_code and not self.equivariant:
-            raise FaceCycleError(
-                "model.expression_code = true needs model.equivariant=true: it is made of a face and its mirror image; "
-                "set both, or neither"
-            )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from facecycle.errors import FaceCycleError
 from facecycle.evaluate.features import CodeSource
 from facecycle.model.encoder import FaceEncoder, read_both, read_codes
 from facecycle.model.expression_code import DEEP, ExpressionCode
-from facecycle.model.networks import Networks
+from facecycle.model.networks import Networks, build_networks
 from facecycle.model.weights import FILE, load_networks, load_state, save_weights
 from tiny import MODEL, face_tensor, tiny_networks
 
@@ -126,7 +126,7 @@ def test_every_layer_of_it_can_be_read(kind: str) -> None:
 
 def test_it_needs_the_mirror() -> None:
     with pytest.raises(FaceCycleError, match=r"needs model\.equivariant=true"):
-        dataclasses.replace(MODEL, expression_code=True)
+        build_networks(dataclasses.replace(MODEL, expression_code=True))
 
 
 def test_half_precision_goes_through() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from facecycle.config import ModelConfig
+from facecycle.errors import FaceCycleError
 from facecycle.model.encoder import Encoder, FaceEncoder
 from facecycle.model.eraser import Eraser
 from facecycle.model.expression import ExpressionField
@@ -75,7 +76,16 @@ def build_networks(config: ModelConfig) -> Networks:
 
 
 def build_motion_encoder(config: ModelConfig) -> FaceEncoder:
-    """As `build_encoder`, with a `CodeMirror` and an `ExpressionCode` where the configuration asks for them."""
+    """As `build_encoder`, with a `CodeMirror` and an `ExpressionCode` where the configuration asks for them.
+
+    Raises:
+        FaceCycleError: the second is asked for without the first.
+    """
+    if config.expression_code and not config.equivariant:
+        raise FaceCycleError(
+            "model.expression_code = true needs model.equivariant=true: it is made of a face and its mirror image; "
+            "set both, or neither"
+        )
     encoder = build_encoder(config)
     if config.equivariant:
         encoder.code_mirror = CodeMirror(config.code_dim)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facecycle.cycles.identity import identity_cycle
 from facecycle.cycles.motion import motion_codes, motion_cycle, read_motion
-from facecycle.model.encoder import FaceEncoder, read_both
+from facecycle.model.encoder import FaceEncoder, read_codes
 from facecycle.model.mirror import CodeMirror
 from facecycle.model.weights import FILE, load_networks, load_state, save_weights
 from tiny import MODEL, face_tensor, tiny_networks
@@ -91,7 +91,7 @@ def test_two_encoders_that_look_alike_look_once(
         return see(self, face)
 
     monkeypatch.setattr(type(motion), "see", counted)
-    together = read_both(motion, identity, faces)
+    together = read_codes(motion, identity, faces)[:2]
     torch.testing.assert_close(together, apart, atol=0, rtol=0)
     both = [len(faces) * (1 + encoder.looks_twice) for encoder in (motion, identity)]
     assert looks == both[: 1 + (both[0] != both[1])]

@@ -159,4 +159,4 @@ def test_both_stages_learn_in_half_precision_what_they_learn_in_single(faces: Pa
         )
         assert train_tiny(tmp_path / precision, config)
         first[precision] = [e["loss"] for e in records(tmp_path / precision) if e["split"] == "train"]
-    assert first["bf16-mixed"] == pytest.approx(first["32-true"], rel=0.04)
+    assert first["bf16-mixed"] == pytest.approx(first["32-true"], rel=0.04)  # AMX: .022

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from facecycle.apply.encoders import Encoders, load_encoders
+from facecycle.apply.encoders import CODES, Encoders, load_encoders
 from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.errors import FaceCycleError
 
-CODES = ("motion", "identity", "expression")
 ARRAYS = (*CODES, "boxes", "times")
 
 
@@ -57,7 +56,7 @@ def embed_batches(encoders: Encoders, reader: FaceReader, batch_size: int) -> It
 def encode_rows(encoders: Encoders, rows: list[PictureFace]) -> Codes:
     """The codes of one batch."""
     dim = encoders.about.code_dim
-    codes = np.full((3, len(rows), dim), np.nan, np.float32)
+    codes = np.full((len(CODES), len(rows), dim), np.nan, np.float32)
     found = [index for index, row in enumerate(rows) if row.crop is not None]
     if found:
         crops = np.stack([row.crop for row in rows if row.crop is not None])

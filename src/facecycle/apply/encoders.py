@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
+CODES = ("motion", "identity", "expression")
+"""In this order everywhere."""
 PIXELS = "RGB, float32 in [0, 1], B C H W"
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from facecycle.apply import transform
-from facecycle.apply.encoders import PIXELS, About
+from facecycle.apply.encoders import CODES, PIXELS, About
 from facecycle.apply.onnx_encoders import FORMAT
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.errors import FaceCycleError
@@ -50,7 +50,7 @@ class _Part(nn.Module):
 class Encoders(_Part):
     """face -> motion, identity, expression."""
 
-    outputs = ("motion", "identity", "expression")
+    outputs = CODES
 
     def forward(self, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         motion, identity, expression = read_codes(self.networks.motion_encoder, self.networks.identity_encoder, face)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from facecycle.apply.encoders import About
+from facecycle.apply.encoders import CODES, About
 from facecycle.data.crop import CROP_NAME
 from facecycle.errors import FaceCycleError
 
@@ -47,7 +47,7 @@ class OnnxEncoders:
     def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "3 n d"]:
         """The motion, identity and expression codes of crops."""
         faces = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
-        codes = self._session.run(["motion", "identity", "expression"], {"face": faces})
+        codes = self._session.run(CODES, {"face": faces})
         return np.stack([np.asarray(code) for code in codes])
 
 

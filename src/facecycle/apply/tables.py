@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from facecycle.apply.embed import ARRAYS, CODES, Codes
+from facecycle.apply.embed import ARRAYS, Codes
+from facecycle.apply.encoders import CODES
 from facecycle.apply.inputs import OK
 from facecycle.data.files import disk_space
 from facecycle.errors import FaceCycleError

@@ -167,7 +167,11 @@ class _Shard:
 
 
 class _Dispatch:
-    """Keeps the cluster busy: a bounded number of sources sent off, taken from as many shards as possible."""
+    """Keeps the cluster busy: a bounded number of sources sent off, taken from as many shards as possible.
+
+    What was sent off for a shard that is given up is left to end by itself, and its result dropped: cancelling a task
+    that ends in that moment aborts this whole process ("Tried to complete task that was not pending", Ray 2.60).
+    """
 
     def __init__(self, ray: Any, tasks: deque[Task], workers: int | None, tell: Tell) -> None:
         self.ray, self.tasks, self.workers, self.tell = ray, tasks, workers, tell
@@ -189,7 +193,7 @@ class _Dispatch:
                     self.open.remove(shard)
         finally:
             for shard in self.open:
-                self._abandon(shard)
+                shard.writer.close()
         return self.lost, self.waiting
 
     def _send(self) -> None:
@@ -214,17 +218,11 @@ class _Dispatch:
         except self.ray.exceptions.RayError:  # the worker, or its machine, is gone, and so were those after it
             self.lost.append(source.name)
             self.waiting += len(shard.sent) - 1 + len(shard.unsent)
-            self._abandon(shard)
+            shard.writer.close()
             self.open.remove(shard)
             return
         shard.sent.popleft()
         shard.write(frames, row)
-
-    def _abandon(self, shard: _Shard) -> None:
-        shard.writer.close()
-        for result, _ in shard.sent:
-            with suppress(Exception):  # the cluster may be gone
-                self.ray.cancel(result)
 
 
 def _extract(order: Order) -> tuple[list[tuple[str, bytes, Row]], Row]:

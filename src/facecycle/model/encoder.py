@@ -43,7 +43,9 @@ class FaceEncoder(nn.Module):
 
     def read(self, seen: Float[Tensor, "b2 c k k"]) -> Code:
         """The code, from what `look` found."""
-        features = self.features(seen)
+        return self._from(self.features(seen))
+
+    def _from(self, features: Float[Tensor, "b2 c k k"]) -> Code:
         if self.mirrored:
             return self.code(features.unflatten(0, (2, -1)).mean(0))
         codes = self.code(features)
@@ -51,11 +53,10 @@ class FaceEncoder(nn.Module):
 
     def read_expression(self, seen: Float[Tensor, "b2 c k k"]) -> tuple[Code, Code]:
         """The code, and the expression code; where there is none, the code in its place."""
-        if self.expression_code is None or self.code_mirror is None or not self.looks_twice:
-            code = self.read(seen)
-            return code, code
         middle, features = self.depths(seen)
-        code = self.code_mirror(*_halves(self.code(features)))
+        code = self._from(features)
+        if self.expression_code is None or not self.looks_twice:
+            return code, code
         return code, self.expression_code(code, self.expression_code.describe(middle, features))
 
     @property
@@ -134,13 +135,8 @@ class Encoder(FaceEncoder):
         return middle, self.level5(self.level4(middle))
 
 
-def read_both(motion: FaceEncoder, identity: FaceEncoder, face: Face) -> tuple[Code, Code]:
-    """The codes of two encoders; those of one kind look at the face but once."""
-    return read_codes(motion, identity, face)[:2]
-
-
 def read_codes(motion: FaceEncoder, identity: FaceEncoder, face: Face) -> tuple[Code, Code, Code]:
-    """The motion, identity and expression codes, likewise."""
+    """The motion, identity and expression codes; encoders of one kind look at the face but once."""
     seen = motion.look(face)
     alike = type(motion) is type(identity) and motion.looks_twice == identity.looks_twice
     code, expression = motion.read_expression(seen)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, Up
 from PIL import Image
 
 from facecycle import __version__
-from facecycle.apply.embed import CODES
+from facecycle.apply.encoders import CODES
 from facecycle.apply.faces import SIZE
 from facecycle.draw import made
 from facecycle.serve.faces import BadRequest

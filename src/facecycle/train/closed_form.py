@@ -18,7 +18,7 @@ from facecycle.data.pairs import ClipDataset, FacePairs, Key
 from facecycle.data.truth import VALUES
 from facecycle.errors import FaceCycleError
 from facecycle.model.discriminant import Scatter, fit_discriminant
-from facecycle.model.encoder import FaceEncoder, read_both, with_mirrored
+from facecycle.model.encoder import FaceEncoder, read_codes, with_mirrored
 from facecycle.model.eraser import Eraser
 from facecycle.model.expression import ExpressionField
 from facecycle.model.expression_code import ExpressionCode
@@ -207,7 +207,7 @@ def encode(
             faces = frames.flatten(0, 1)
             if config.train.channels_last:
                 faces = faces.contiguous(memory_format=torch.channels_last)
-            codes, _ = read_both(networks.motion_encoder, networks.identity_encoder, faces)
+            codes, _, _ = read_codes(networks.motion_encoder, networks.identity_encoder, faces)
             motion.append(codes.unflatten(0, frames.shape[:2]))
             features[-1] = features[-1].unflatten(0, frames.shape[:2])
     finally:

@@ -27,7 +27,7 @@ UNTRAINED = "untrained encoder"
 
 
 def measure(source: FeatureSource, data: Path | None, options: Options, people: int = PEOPLE) -> Report:
-    """The matrix {motion, identity} x {person, expression, pose, light}, by linear and by MLP probes, in percent.
+    """The matrix of codes x {person, expression, pose, light}, by linear and by MLP probes, in percent.
 
     Person is read on combinations never trained on; the other factors on people never trained on. A source without
     two codes (a baseline) is measured on its one layer.
@@ -167,7 +167,7 @@ def _draw(numbers: dict[str, float], layers: list[str]) -> Callable:
     shown = np.array([[numbers[f"{factor} from {layer}"] for factor in FACTORS] for layer in layers])
 
     def draw(axes) -> None:
-        axes.imshow(shown, cmap="Blues", vmin=0, vmax=100)
+        axes.imshow(shown, cmap="Blues", vmin=0, vmax=100, aspect="auto")  # equal sides cut the names off
         axes.set_xticks(range(len(FACTORS)), [f"{f}\nchance {numbers[f'chance, {f}']:.3g} %" for f in FACTORS])
         axes.set_yticks(range(len(layers)), layers)
         for (i, j), value in np.ndenumerate(shown):

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,7 +20,7 @@ from facecycle.data.prepare import prepare
 from facecycle.errors import FaceCycleError
 
 from .media import blobs, write_video
-from .test_prepare import WHOLE, colours, committed, content
+from .test_prepare import WHOLE, colours, committed, content, kill_after
 
 pytest.importorskip("ray", reason="Ray is absent: pip install 'facecycle[cluster]'")
 
@@ -115,12 +114,7 @@ def test_the_face_set_is_that_of_one_machine_though_a_worker_is_lost(address: st
 
 def test_killed_and_gone_on_with(address: str, tmp_path: Path) -> None:
     root, out = colours(tmp_path / "in", people=24, photos=8), tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, "-c", DRIVER, str(root), str(out), address])
-    while committed(out) < 5:
-        assert process.poll() is None, "it finished before it could be killed"
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
+    kill_after(5, out, DRIVER, str(root), str(out), address)
     before = committed(out)
     assert 5 <= before < 24
     resumed: list[int] = []

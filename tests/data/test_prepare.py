@@ -3,10 +3,10 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -175,21 +175,30 @@ prepare([Path(sys.argv[1])], Path(sys.argv[2]), options, workers=1)
 
 def committed(out: Path) -> int:
     """Sources that an interrupted face set holds: those of whole shards, and those in the journals of others."""
-    journals = [file for file in out.glob("shards/*.journal") if not file.with_suffix(".npz").exists()]
-    whole = [file.with_suffix(".jsonl") for file in out.glob("shards/*.npz")]
-    return sum(file.read_bytes().count(b"\n") for file in [*journals, *whole] if file.exists())
+    lines = 0
+    for shard in {file.with_suffix("") for kind in ("journal", "npz") for file in out.glob(f"shards/*.{kind}")}:
+        with suppress(FileNotFoundError):  # a journal goes as soon as its shard is whole
+            notes = shard.with_suffix(".jsonl" if shard.with_suffix(".npz").exists() else ".journal")
+            lines += notes.read_bytes().count(b"\n")
+    return lines
+
+
+def kill_after(sources: int, out: Path, *script: str) -> None:
+    """Run a Python script that fills ``out``, and kill it as soon as that many sources are in."""
+    with subprocess.Popen([sys.executable, "-c", *script]) as process:
+        try:
+            while committed(out) < sources:
+                assert process.poll() is None, "it finished before it could be killed"
+                time.sleep(0.002)
+        finally:
+            process.kill()
 
 
 def test_kill_at_any_moment_loses_nothing_finished(tmp_path: Path) -> None:
     root, out = colours(tmp_path / "in", people=40), tmp_path / "killed"
     before = 0
     for _ in range(4):
-        process = subprocess.Popen([sys.executable, "-c", PREPARE, str(root), str(out)])
-        while committed(out) < before + 7:
-            assert process.poll() is None, "it finished before it could be killed"
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kill_after(before + 7, out, PREPARE, str(root), str(out))
         assert committed(out) >= before + 7
         before = committed(out)
         with pytest.raises(FaceCycleError, match="not finished"):

@@ -173,6 +173,27 @@ def test_no_two_results_have_one_name(tmp_path: Path) -> None:
     assert files[:2] == [tmp_path / "out/a_2.png", tmp_path / "out/a.png"]
 
 
+def test_pictures_without_any_face_are_written_and_an_error(
+    pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    (tmp_path / "bad").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "bad" / name).write_bytes(b"cut")
+    out = tmp_path / "codes.npz"
+    code, _, error = command(
+        capsys, monkeypatch, "embed", tmp_path / "bad", "--weights", weights, "--out", out, "--cropped"
+    )
+    assert code == 2
+    assert (
+        error.strip()
+        .splitlines()[-1]
+        .endswith(f"{out}: written, but none of 2 pictures shows a face; check what was given")
+    )
+    with np.load(out, allow_pickle=False) as codes:
+        assert np.isnan(codes["motion"]).all()
+        assert len(codes["status"]) == 2
+
+
 def test_the_detector_finds_no_face_in_noise(weights: Path, tmp_path: Path) -> None:
     pytest.importorskip("cv2")
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)

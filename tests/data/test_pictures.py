@@ -108,3 +108,8 @@ def test_a_missing_file_and_a_folder_say_so(tmp_path: Path) -> None:
         read_picture(tmp_path / "nothing.jpg")
     with pytest.raises(PictureError, match="directory"):
         read_picture(tmp_path)
+
+
+def test_what_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match=r"Is a directory; check the path and who may read it, or leave it out$"):
+        read_picture(tmp_path)

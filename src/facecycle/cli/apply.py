@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facecycle.cli import app
+from facecycle.errors import FaceCycleError
 from facecycle.hub import DEFAULT
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ def embed(
 
         tally = save_codes(batches(), out, about_codes(fc.encoders))
     tell_bad(tally.bad)
+    if not tally.faces:
+        mend = "check what was given" if cropped else "add --cropped if they are face crops already"
+        raise FaceCycleError(f"{out}: written, but none of {len(tally.bad)} pictures shows a face; {mend}")
     typer.echo(f"{out}: {tally.faces} faces, {tally.dim}-d codes, {len(tally.bad)} without a face")
     if figure is not None:
         draw_figure(sample, figure, plot, by)

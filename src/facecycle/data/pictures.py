@@ -54,7 +54,8 @@ def read_picture(source: str | Path | bytes, name: str = "picture") -> UInt8[np.
         raise PictureError(f"{label}: no picture, or in a format that is not read") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's readers raise on damage
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise PictureError(f"{label}: {reason}; save it anew, or leave it out") from None
+        mend = "save it anew" if getattr(error, "errno", None) is None else "check the path and who may read it"
+        raise PictureError(f"{label}: {reason}; {mend}, or leave it out") from None
 
 
 def rgb_image(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:

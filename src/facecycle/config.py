@@ -115,6 +115,8 @@ class MotionLossConfig(Section):
     truth: float = number(0.0, 0)  # of synthetic frames: their units and pose, read from the code; docs/method.md
     true_neutral: float = number(0.0, 0)  # of the neutral face from the one that the generator drew; likewise
     likeness: float = number(0.0, 0)  # of the neutral face's identity code to that of the true one; likewise
+    features: float = number(0.0, 0)  # of the neutral and the restored face from the true ones, by an encoder's layers
+    agreement: float = number(0.0, 0)  # of the neutral faces of a clip with each other, likewise
     landmarks: float = number(0.0, 0)  # of the flow at the landmarks from where the generator moved them; likewise
 
 
@@ -169,6 +171,7 @@ class TrainConfig(Section):
     precision: str = choice("auto", "auto", "32-true", "bf16-mixed", "16-mixed")
     compile: bool = False
     channels_last: bool = False
+    mirror: bool = False  # see each face in the mirror too, as networks with model.mirrored do in use; half as fast
     clip_gradient: float = number(1.0, 0)  # norm; 0 leaves gradients alone
     ema: float = number(0.999, 0, 0.99999)  # 0: no averaging
     log_every: int = number(20, 1)

@@ -167,3 +167,25 @@ def test_across_clips_a_person_is_one_long_clip(tmp_path: Path) -> None:
     assert (person[:, 0] == person[:, 1]).all()
     assert (clip[:, 0] != clip[:, 1]).any()
     assert not pairs.has_truth
+    for dataset, names in ((pairs, "person"), (FacePairs(faces), "clip")):
+        keys = [(3, index) for index in range(8)]
+        named = faces.columns[names][[dataset.rows(key)[0] for key in keys]]
+        whose = dataset.whose(keys)
+        assert len(set(zip(whose.tolist(), named.tolist(), strict=True))) == len(set(named)) == len(set(whose.tolist()))
+
+
+def test_of_a_video_with_several_faces_nobody_is_joined(tmp_path: Path) -> None:
+    root = write_faceset(tmp_path / "set", size=64, margin=0.25, licence="CC0", origin="synthetic")
+    with ShardWriter(root, 0) as shard:
+        for number, clip in enumerate(
+            ("ann/1.mp4#0", "ann/2.mp4#0", "ann/talk.mp4#0", "ann/talk.mp4#1", "bob/1.mp4#0", "bob/2.mp4#3")
+        ):
+            for frame in range(2):
+                shard.add(f"{number}{frame}", jpeg(frame), row(clip[:3], clip, frame))
+    finish_faceset(root, 1)
+    faces = FaceSet.open(root)
+    pairs = FacePairs(faces, across_clips=True)
+    together = [set(faces.columns["clip"][pairs.rows((e, k))].tolist()) for e in range(20) for k in range(len(pairs))]
+    assert {"ann/1.mp4#0", "ann/2.mp4#0"} in together
+    assert {"bob/1.mp4#0", "bob/2.mp4#3"} in together
+    assert all(len(names) == 1 for names in together if any("talk" in name for name in names))

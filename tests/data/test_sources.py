@@ -104,6 +104,9 @@ def test_single_files_and_folders_of_one_name(tmp_path: Path) -> None:
     lay(tmp_path, "x/videos/a.mp4", "y/videos/a.mp4")
     result = find_sources([tmp_path / "x/videos", tmp_path / "y/videos", tmp_path / "x/videos/a.mp4"])
     assert len({source.name for source in result.sources}) == 3
+    assert len({source.person for source in result.sources}) == 3  # a file's name says nothing of another folder's
+    again = find_sources([lay(tmp_path / "u", "ann/1.mp4", "2.mp4"), lay(tmp_path / "v", "ann/3.mp4", "2.mp4")])
+    assert [source.person for source in again.sources] == ["2", "ann", "v/2", "ann"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can take its own rights away")

@@ -13,7 +13,14 @@ from torch import nn
 from facecycle.config import IdentityLossConfig, MotionLossConfig
 from facecycle.cycles.identity import identity_cycle
 from facecycle.cycles.motion import motion_cycle
-from facecycle.losses.objective import identity_objective, landmark_flow, motion_objective, style, unlikeness
+from facecycle.losses.objective import (
+    identity_objective,
+    landmark_flow,
+    motion_objective,
+    style,
+    unlike_features,
+    unlikeness,
+)
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.model.networks import Networks
 from tiny import MODEL, face_tensor, tiny_networks
@@ -84,7 +91,17 @@ def test_the_identity_stage() -> None:
 
 def weights_of(kind: type) -> list[str]:
     """The weights of the objective; those of the stage, beside it, are tested with the stages."""
-    of_the_stage = ("contrast", "truth", "swap", "true_neutral", "likeness", "landmarks", "independence")
+    of_the_stage = (
+        "contrast",
+        "truth",
+        "swap",
+        "true_neutral",
+        "likeness",
+        "features",
+        "agreement",
+        "landmarks",
+        "independence",
+    )
     return [field.name for field in dataclasses.fields(kind) if field.name not in of_the_stage]
 
 
@@ -148,3 +165,28 @@ def test_unlikeness_is_of_codes_and_an_unknown_face_is_met() -> None:
     assert made.grad is not None
     assert made.grad.flatten(1).any(1).all()
     assert unlikeness(encoder, made, torch.full_like(face, torch.nan)).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["published", "gabor"])
+def test_unlike_features_are_of_layers_and_an_unknown_face_is_met(kind: str) -> None:
+    encoder, face = (
+        tiny_networks(0, dataclasses.replace(MODEL, encoder=kind)).eval().identity_encoder,
+        face_tensor(3).flatten(0, 1),
+    )
+    made = face.flip(0).requires_grad_()
+    assert unlike_features(encoder, face, face).item() == pytest.approx(0, abs=1e-6)
+    layers = encoder.layers(face)
+    assert [x.shape[-1] for x in layers] == sorted((x.shape[-1] for x in layers), reverse=True)
+    assert torch.equal(layers[-1], encoder.depths(encoder.see(face))[0])
+    expected = 0.0
+    for a, b in zip(encoder.layers(made), layers, strict=True):
+        a, b = double(a), double(b)
+        cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        expected += 2 * (1 - cosine).mean()
+    loss = unlike_features(encoder, made, face)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    assert loss.item() > 1e-3
+    loss.backward()
+    assert made.grad is not None
+    assert made.grad.flatten(1).any(1).all()
+    assert unlike_features(encoder, made, torch.full_like(face, torch.nan)).item() == pytest.approx(0, abs=1e-6)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from facecycle.cycles.identity import identity_cycle
-from facecycle.cycles.motion import motion_codes, motion_cycle, read_motion
+from facecycle.cycles.motion import motion_codes, motion_cycle, read_motion, remove_motion
 from facecycle.model.encoder import FaceEncoder, read_codes
 from facecycle.model.mirror import CodeMirror
 from facecycle.model.weights import FILE, load_networks, load_state, save_weights
@@ -132,3 +132,15 @@ def test_half_precision_goes_through_both_cycles() -> None:
     assert cycle.restored.isfinite().all()
     assert moved.restored.isfinite().all()
     torch.testing.assert_close(code, networks.motion_encoder(clips[:, 0]), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_cycle_with_the_mirror_is_what_is_used(mirrored: bool) -> None:
+    networks, clips = equivariant(mirrored=mirrored), face_tensor(3)
+    cycle = motion_cycle(networks, clips, mirror=True)
+    motion, flow, neutral = remove_motion(networks, clips.flatten(0, 1))
+    torch.testing.assert_close(cycle.motion, motion)
+    torch.testing.assert_close(cycle.flow.to_neutral, flow.to_neutral)
+    torch.testing.assert_close(cycle.neutral, neutral)
+    alone = motion_cycle(networks, clips)
+    assert torch.allclose(alone.neutral, neutral, atol=1e-5) != mirrored

@@ -33,6 +33,12 @@ def test_items_depend_on_their_key_alone():
     assert not np.array_equal(one[1, 7], stream(seed=6)[1, 7])
 
 
+def test_items_of_one_person_belong_together():
+    faces = stream()
+    keys = [(2, index) for index in range(len(faces))]
+    assert [faces.people[who] for who in faces.whose(keys)] == [faces.person_key(key) for key in keys]
+
+
 def test_frames_of_an_item_are_spread_over_one_clip():
     frames = stream(frames_per_item=4).frames((0, 1))
     times = [frame.time for frame in frames]

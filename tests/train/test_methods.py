@@ -32,7 +32,14 @@ def stage_of(method: str) -> Stage:
 @pytest.mark.parametrize("method", RIVALS)
 def test_a_gradient_reaches_the_encoder_and_the_head_and_nothing_else(method: str) -> None:
     stage, clips = stage_of(method).train(), face_tensor(3)
+    seen: list[int] = []
+    stage.networks.motion_encoder.register_forward_pre_hook(lambda _, faces: seen.append(len(faces[0])))
+    data = dataclasses.replace(
+        stage.config.data, cycle_stride=3
+    )  # is of the method's cycle: rivals have no other terms
+    stage.config = dataclasses.replace(stage.config, data=data)
     total, parts = stage(clips, None, clips.flip(-2))
+    assert sum(seen) == clips.shape[0] * clips.shape[1] * (2 if method == "simclr" else 1)
     total.backward()
     assert sum(part.item() for part in parts.values()) == pytest.approx(total.item(), rel=1e-5)
     reached = {k.split(".")[0] for k, v in stage.networks.named_parameters() if v.grad is not None and v.grad.any()}

@@ -267,9 +267,10 @@ def test_the_truth_is_asked_of_generated_faces_only(faces: Path, tmp_path: Path)
     marked = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, landmarks=1.0))
     with pytest.raises(FaceCycleError, match=r"landmarks = 1\.0 needs true_neutral too"):
         train_tiny(tmp_path / "marked", marked)
-    alike = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, likeness=1.0))
-    with pytest.raises(FaceCycleError, match=r"likeness = 1\.0 needs motion_loss\.true_neutral too"):
-        train_tiny(tmp_path / "alike", alike)
+    for name in ("likeness", "features", "agreement"):
+        alike = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, **{name: 1.0}))
+        with pytest.raises(FaceCycleError, match=rf"{name} = 1\.0 needs motion_loss\.true_neutral too"):
+            train_tiny(tmp_path / name, alike)
     asked = dataclasses.replace(asked, augment=dataclasses.replace(config.augment, mirror=0.0))
     with pytest.raises(FaceCycleError, match="facecycle synth wrote"):
         train_tiny(tmp_path / "drawn", asked)
@@ -320,8 +321,9 @@ def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path:
         config,
         model=dataclasses.replace(config.model, generator_adjust=True, mirrored=True),
         motion=dataclasses.replace(config.motion, rest=("motion_encoder", "flow_decoder")),
-        motion_loss=dataclasses.replace(config.motion_loss, likeness=1.0),
+        motion_loss=dataclasses.replace(config.motion_loss, likeness=1.0, features=1.0, agreement=1.0),
         identity=dataclasses.replace(config.identity, rest=("identity_encoder",)),
+        train=dataclasses.replace(config.train, mirror=True),
     )
     again = tmp_path / "again"
     assert train_tiny(again, more, init=run) is True  # the layer that reads the truth begins anew, and so what adjusts

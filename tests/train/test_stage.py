@@ -9,10 +9,10 @@ import torch
 
 from facecycle.data.truth import TRUE_VALUES
 from facecycle.errors import FaceCycleError
-from facecycle.losses.contrast import dependence
-from facecycle.losses.objective import landmark_flow, unlikeness
+from facecycle.losses.contrast import clip_contrast, dependence
+from facecycle.losses.objective import landmark_flow, unlike_features, unlikeness
 from facecycle.losses.perceptual import PerceptualFeatures
-from facecycle.losses.terms import SSIM
+from facecycle.losses.terms import SSIM, feature_distance
 from facecycle.train.optimizer import parameter_groups
 from facecycle.train.stage import STAGES, Stage, code_statistics
 from facecycle.train.truth import Known
@@ -147,6 +147,24 @@ def test_the_contrast_term_reaches_the_encoder(name: str) -> None:
     assert touched == {f"{name}_encoder"}
 
 
+def test_clips_that_belong_together_are_no_strangers() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(config, identity_loss=dataclasses.replace(config.identity_loss, contrast=1.0))
+    stage, clips = STAGES["identity"](tiny_networks(), config, None).train(), face_tensor(3)[[0, 1, 0]]
+    codes = stage.networks.identity_encoder(clips.flatten(0, 1)).unflatten(0, (3, 2))
+    strangers, known = (
+        stage(clips, None, clips, Known(whose=whose))[1]["contrast"] for whose in (None, torch.tensor([7, 2, 7]))
+    )
+    assert strangers.item() == pytest.approx(contrast_of(codes, torch.arange(3)).item(), rel=1e-4)
+    assert known.item() == pytest.approx(contrast_of(codes, torch.tensor([0, 1, 0])).item(), rel=1e-4)
+    assert known.item() < strangers.item()
+
+
+def contrast_of(codes: torch.Tensor, clips: torch.Tensor) -> torch.Tensor:
+    everyone, whose = codes.flatten(0, 1), clips.repeat_interleave(codes.shape[1])
+    return clip_contrast(everyone, whose, everyone, whose, tiny_config("none").views.temperature)
+
+
 def test_the_truth_is_read_from_codes_and_unknown_truth_counts_for_nothing() -> None:
     config = tiny_config("none")
     config = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, truth=2.0))
@@ -223,14 +241,20 @@ def test_the_landmarks_are_asked_of_the_flow_that_pixels_are_brought_along() -> 
 
 def test_the_neutral_face_is_asked_to_be_like_the_true_one_by_the_identity_encoder() -> None:
     config = tiny_config("none")
-    weights = dataclasses.replace(config.motion_loss, true_neutral=1.0, likeness=3.0)
+    weights = dataclasses.replace(config.motion_loss, true_neutral=1.0, likeness=3.0, features=2.0, agreement=4.0)
     config = dataclasses.replace(config, motion_loss=weights)
     stage, clips = STAGES["motion"](tiny_networks(), config, None).train(), face_tensor(3)
     parts = stage(clips, known=Known(neutral=clips.mean(1)))[1]
     cycle, wanted = stage.cycle(clips), clips.mean(1).repeat_interleave(2, 0)
     expected = 3 * unlikeness(stage.networks.identity_encoder, cycle.neutral, wanted)
     assert parts["likeness"].item() == pytest.approx(expected.item(), rel=1e-4)
-    parts["likeness"].backward()
+    made_of = [(cycle.neutral, wanted), (cycle.restored, cycle.face)]
+    expected = 2 * sum(unlike_features(stage.networks.identity_encoder, *pair) for pair in made_of)
+    assert parts["features"].item() == pytest.approx(expected.item(), rel=1e-4)
+    found = stage.networks.identity_encoder.layers(cycle.neutral)
+    swapped = [layer.unflatten(0, (-1, 2)).flip(1).flatten(0, 1) for layer in found]
+    assert parts["agreement"].item() == pytest.approx(4 * feature_distance(found, swapped).item(), rel=1e-4)
+    (parts["likeness"] + parts["features"] + parts["agreement"]).backward()
     touched = {key.split(".")[1] for key, value in stage.named_parameters() if value.grad is not None}
     assert touched == PARTS["motion"]
 

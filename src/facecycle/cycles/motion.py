@@ -111,6 +111,7 @@ def motion_cycle(
     clips: Clip,
     noise: torch.Generator | None = None,
     average: Callable[[Tensor], Tensor] = batch_mean,
+    mirror: bool = False,
 ) -> MotionCycle:
     """There and back for ``k >= 2`` frames of each clip.
 
@@ -119,16 +120,22 @@ def motion_cycle(
         clips: ``b k 3 h w``, frames of one person each.
         noise: draws the generator's noise in training, where the model has any.
         average: the mean over the whole batch; over several processes it must be the mean over all of them.
+        mirror: see each face in the mirror too, as `remove_motion` does for networks with `ModelConfig.mirrored`;
+            otherwise by itself alone, at half the cost.
     """
     frames = clips.shape[1]
     face = clips.flatten(0, 1)
     generator = networks.face_generator
 
-    motion = networks.motion_encoder.alone(face)
-    flow = networks.flow_decoder(motion)
     features = generator.encode(face)
-    moved = generator.move(features, flow.to_neutral, noise, frontal=True)
-    neutral = generator.draw(moved).face
+    if mirror:
+        motion, flow = read_motion(networks, face)
+        drawn = draw_neutral(networks, face, flow)
+    else:
+        motion = networks.motion_encoder.alone(face)
+        flow = networks.flow_decoder(motion)
+        drawn = generator.draw(generator.move(features, flow.to_neutral, noise, frontal=True))
+    neutral = drawn.face
     redrawn = generator.draw(features).face
     other_neutral = next_frame(neutral, frames)
     restored = restore_motion(networks, other_neutral, flow, noise)
@@ -137,7 +144,7 @@ def motion_cycle(
         face=face,
         motion=motion,
         flow=flow,
-        brought=flow.to_neutral if moved.flow is None else moved.flow,
+        brought=flow.to_neutral if drawn.flow is None else drawn.flow,
         neutral=neutral,
         other_neutral=other_neutral,
         restored=restored,

@@ -15,6 +15,7 @@ from facecycle.data.crop import cut
 from facecycle.data.detect import Face
 from facecycle.data.faceset import stored_size
 from facecycle.data.frames import Frame
+from facecycle.data.people import TRACK
 from facecycle.data.shards import FrameSink, Row
 from facecycle.data.sources import Source
 from facecycle.data.track import SceneChange, Seen, Tracker
@@ -82,7 +83,7 @@ class ClipWriter:
             for track in sorted(self._open.keys() - self._tracker.open):
                 self._write(self._open.pop(track), fewest=2)
         for track, crop in zip(tracks, crops, strict=True):
-            name = f"{self.source.name}#{track}" if timed else self.source.name
+            name = f"{self.source.name}{TRACK}{track}" if timed else self.source.name
             clip = self._open.setdefault(track, _Clip(name, self.options, self.dropped))
             clip.add(crop, f"{self.index:06d}-{track:05d}-{frame.number:07d}")
 

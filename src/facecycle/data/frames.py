@@ -105,6 +105,9 @@ def _video_frames(source: Source, fps: float, log: ReadLog) -> Iterator[Frame]:
                 log.problem = "no pictures in it" + (", sound only" if container.streams.audio else "")
                 return
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                log.problem = "cannot be opened as a video: its codec is not known here"
+                return
             stream.codec_context.thread_count = 1  # the processes are the parallelism
             tracks = _Tracks.read(source.tracks, _frame_count(stream)) if source.tracks else None
             yield from _decode(container, stream, _Clock(fps), tracks, log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from facecycle.data.pairs import ClipDataset, FacePairs, Key
 from facecycle.data.truth import TRUE_VALUES
@@ -48,8 +48,13 @@ class MixedClips:
         return int(self._ends[-1])
 
     def __getitem__(self, key: Key) -> UInt8[np.ndarray, "k 3 s s"]:
-        part, inner = self._find(key)
+        part, inner, _ = self._find(key)
         return part[inner]
+
+    def whose(self, keys: Sequence[Key]) -> Int[np.ndarray, " b"]:
+        """As the sets say it; what is of two sets does not belong together."""
+        found = (self._find(key) for key in keys)
+        return np.array([before + part.whose([at])[0] for part, at, before in found])
 
     @property
     def has_truth(self) -> bool:
@@ -71,7 +76,7 @@ class MixedClips:
         unknown = np.full((1, self.frames_per_item, TRUE_VALUES), np.nan, np.float32)
         found = (self._find(key) for key in keys)
         return np.concatenate(
-            [part.truth([at]) if isinstance(part, FacePairs) and part.has_truth else unknown for part, at in found]
+            [part.truth([at]) if isinstance(part, FacePairs) and part.has_truth else unknown for part, at, _ in found]
         )
 
     def landmarks(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k1 68 2"]:
@@ -81,14 +86,16 @@ class MixedClips:
         return np.concatenate(
             [
                 part.landmarks([at]) if isinstance(part, FacePairs) and part.has_landmarks else unknown
-                for part, at in found
+                for part, at, _ in found
             ]
         )
 
-    def _find(self, key: Key) -> tuple[ClipDataset, Key]:
+    def _find(self, key: Key) -> tuple[ClipDataset, Key, int]:
+        """The set, its own key, and how many items the sets before it have."""
         epoch, index = key
         if self._order[0] != epoch:
             self._order = (epoch, np.random.Generator(np.random.Philox([self.seed, epoch])).permutation(len(self)))
         place = int(self._order[1][index])
         part = int(np.searchsorted(self._ends, place, side="right"))
-        return self.sets[part], (epoch, place - (int(self._ends[part - 1]) if part else 0))
+        before = int(self._ends[part - 1]) if part else 0
+        return self.sets[part], (epoch, place - before), before

@@ -56,6 +56,10 @@ class ClipDataset(Protocol):
         """Item ``index`` of epoch ``epoch``: K frames of one clip, RGB, with their margin."""
         ...
 
+    def whose(self, keys: Sequence[Key]) -> Int[np.ndarray, " b"]:
+        """A number for each item, the same for those that are known to belong together."""
+        ...
+
 
 class FacePairs:
     """K different frames of one clip (or photos of one person) per item.
@@ -124,9 +128,7 @@ class FacePairs:
     def rows(self, key: Key) -> Int[np.ndarray, " k"]:
         """Which rows of the face set make up item ``(epoch, index)``: the visited frame, then its partners."""
         epoch, index = key
-        if self._order[0] != epoch:
-            self._order = (epoch, _generator(self.seed, epoch, 0, ORDER).permutation(len(self)))
-        anchor = int(self._order[1][index])
+        anchor = self._anchor(key)
         first, wanted = int(self._first[anchor]), self.frames_per_item - 1
         gaps = np.abs(self._times[first : self._last[anchor]] - self._times[anchor])
         gaps[np.isnan(gaps)] = np.inf
@@ -136,6 +138,16 @@ class FacePairs:
             far = np.argsort(-gaps, kind="stable")[:wanted]
         partners = far[_generator(self.seed, epoch, index, PARTNERS).permutation(len(far))[:wanted]]
         return self._rows[np.concatenate([[anchor], first + partners])]
+
+    def whose(self, keys: Sequence[Key]) -> Int[np.ndarray, " b"]:
+        """Of which clip each item is; of which person, if clips of one are joined."""
+        return np.array([self._first[self._anchor(key)] for key in keys])
+
+    def _anchor(self, key: Key) -> int:
+        epoch, index = key
+        if self._order[0] != epoch:
+            self._order = (epoch, _generator(self.seed, epoch, 0, ORDER).permutation(len(self)))
+        return int(self._order[1][index])
 
     def __getitem__(self, key: Key) -> UInt8[np.ndarray, "k 3 s s"]:
         return self.__getitems__([key])[0]

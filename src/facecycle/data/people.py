@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from facecycle.data.faceset import FaceSet
 from facecycle.data.truth import is_neutral
 from facecycle.errors import FaceCycleError
+
+TRACK = "#"  # between the name of a video and the number of a face that was followed in it
 
 
 def split_people(faces: FaceSet, held_out: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
@@ -33,7 +36,10 @@ def split_people(faces: FaceSet, held_out: float = 0.1, seed: int = 0) -> tuple[
         raise FaceCycleError(f"{faces.path}: one person only, nobody can be held out; set data.held_out to 0")
 
     def place(name: str) -> float:
-        return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()) / 2**64
+        return (
+            int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode("utf-8", "surrogateescape"), digest_size=8).digest())
+            / 2**64
+        )
 
     ranked = sorted(people, key=place)
     count = min(max(sum(place(name) < held_out for name in people), 1), len(people) - 1)
@@ -57,8 +63,15 @@ def clips_of(faces: FaceSet, people: Collection[str] | None = None) -> list[np.n
 
 
 def clips_by_person(faces: FaceSet, people: Collection[str] | None = None) -> list[np.ndarray]:
-    """The same, all clips of a person as one."""
-    together: dict[str, list[np.ndarray]] = {}
-    for clip in clips_of(faces, people):
-        together.setdefault(str(faces.columns["person"][clip[0]]), []).append(clip)
+    """The same, all clips of a person as one.
+
+    Of a video in which several faces were followed nobody knows who is who: each of its clips stays by itself.
+    """
+    clips = clips_of(faces, people)
+    videos = [str(faces.columns["clip"][clip[0]]).rpartition(TRACK)[0] for clip in clips]
+    tracks = Counter(videos)
+    together: dict[tuple[str, int], list[np.ndarray]] = {}
+    for number, (clip, video) in enumerate(zip(clips, videos, strict=True)):
+        alone = number if video and tracks[video] > 1 else -1
+        together.setdefault((str(faces.columns["person"][clip[0]]), alone), []).append(clip)
     return [np.concatenate(parts) for parts in together.values()]

@@ -217,7 +217,7 @@ def stack_rows(rows: list[Row]) -> dict[str, np.ndarray]:
 def save_columns(path: Path, columns: dict[str, np.ndarray]) -> None:
     """Write columns as one compressed ``.npz`` without pickles, atomically."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **columns)  # pyright: ignore[reportArgumentType]
+    np.savez_compressed(buffer, **columns)  # pyright: ignore[reportArgumentType]
     write_atomic(path, buffer.getvalue())
 
 

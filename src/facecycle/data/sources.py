@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from facecycle.data.files import walk_files
@@ -136,8 +136,21 @@ def find_sources(
     if not found.sources:
         where, fit = ", ".join(map(str, paths)), pattern or layout
         raise FaceCycleError(f"{where}: no videos or pictures that fit {fit!r}; name another folder or layout")
-    found.sources.sort(key=lambda source: source.name)
+    found.sources = _apart(sorted(found.sources, key=lambda source: source.name))
     return found
+
+
+def _apart(sources: list[Source]) -> list[Source]:
+    """Who is named by a file alone is somebody else than who is named alike in another of the folders given."""
+    first: dict[str, str] = {}  # the folder that has the name
+    apart = []
+    for source in sources:
+        folder, _, name = source.name.partition("/")
+        by_file = source.person in (name, PurePosixPath(name).stem)
+        if by_file and first.setdefault(source.person, folder) != folder:
+            source = replace(source, person=f"{folder}/{source.person}")
+        apart.append(source)
+    return apart
 
 
 def detect_layout(tree: Tree) -> str:

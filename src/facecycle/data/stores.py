@@ -77,7 +77,11 @@ class Folder:
         if name not in self._files:
             if len(self._files) >= MOST_OPEN:
                 os.close(self._files.pop(next(iter(self._files))))
-            self._files[name] = os.open(Path(self.root, name), os.O_RDONLY)
+            file = Path(self.root, name)
+            try:
+                self._files[name] = os.open(file, os.O_RDONLY)
+            except OSError as error:  # said here: of another process's OSError only its words come back
+                raise FaceCycleError(f"{file}: cannot be read ({error.strerror}); is the face set whole?") from None
         return self._files[name]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from facecycle.errors import FaceCycleError
 from facecycle.evaluate.baselines import random_encoder
 from facecycle.evaluate.crossed import FACTORS, Crossed, draw_crossed
 from facecycle.evaluate.features import FeatureSource
@@ -32,6 +33,8 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
     Person is read on combinations never trained on; the other factors on people never trained on. A source without
     two codes (a baseline) is measured on its one layer.
     """
+    notes: list[str] = []
+    references = _untrained(source.size, notes)
     crossed = draw_crossed(people, source.size, options.seed, options.cache)
     layers = [options.layer] if options.layer else [code for code in ALL_CODES if code in source.layers]
     layers = layers or [source.layers[0]]
@@ -40,8 +43,8 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
     for factor, count in zip(FACTORS, crossed.counts, strict=True):
         numbers[f"chance, {factor}"] = 100 / count
     codes = {layer: encode(source, crossed, layer, options.batch_size) for layer in layers}
-    untrained = encode(random_encoder(0, source.size), crossed, "motion", options.batch_size)
-    for layer, features in [*codes.items(), (UNTRAINED, untrained)]:
+    known = {name: encode(encoder, crossed, "motion", options.batch_size) for name, encoder in references.items()}
+    for layer, features in (codes | known).items():
         _probe_all(features, crossed, layer, numbers, intervals, options.seed)
         rate, interval = identity_error(features, crossed, options.seed)
         numbers[f"EER of person, {layer}"], intervals[f"EER of person, {layer}"] = rate, interval
@@ -65,9 +68,19 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
         "synthetic held-out people",
         {"weights": source.checksum, "faces": crossed.checksum},
         {"people, splits, bootstrap": options.seed},
-        figures={"matrix.png": _draw(numbers, [*layers, UNTRAINED])},
+        warnings=notes,
+        figures={"matrix.png": _draw(numbers, [*layers, *references])},
         versions=installed_versions(),
     )
+
+
+def _untrained(size: int, notes: list[str]) -> dict[str, FeatureSource]:
+    """The encoder to compare with, where there is one for crops of that size."""
+    try:
+        return {UNTRAINED: random_encoder(0, size)}
+    except FaceCycleError as error:
+        notes.append(f"no {UNTRAINED} beside it: {error}")
+        return {}
 
 
 def encode(source: FeatureSource, crossed: Crossed, layer: str, batch_size: int) -> Float[np.ndarray, "n d"]:
@@ -122,7 +135,7 @@ def identity_error(
     features: Float[np.ndarray, "n d"], crossed: Crossed, seed: int = 0
 ) -> tuple[float, tuple[float, float]]:
     """Equal error rate, in percent, of telling people apart by cosine; both pictures of a pair differ in expression,
-    pose and light. The interval is a bootstrap over pairs."""
+    pose and light. The interval is a bootstrap over people: a pair counts as often as its people are drawn."""
     rng = np.random.default_rng([seed, 8])
     drawn = rng.integers(len(features), size=(8 * PAIRS, 2))
     one, two = crossed.levels[drawn[:, 0]], crossed.levels[drawn[:, 1]]
@@ -132,12 +145,18 @@ def identity_error(
     centred = features - features.mean(0)
     centred = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     scores, same = (centred[drawn[kept, 0]] * centred[drawn[kept, 1]]).sum(1), same[kept]
+    people, who = np.unique(crossed.levels[:, 0], return_inverse=True)
+    a, b = who[drawn[kept]].T
 
-    def rate(rows: Int[np.ndarray, " m"]) -> float:
+    def rate(people_drawn: Int[np.ndarray, " p"]) -> float:
+        times = np.bincount(people_drawn, minlength=len(people))
+        rows = np.repeat(np.arange(len(kept)), np.where(same, times[a], times[a] * times[b]))
+        if len(np.unique(same[rows])) < 2:  # of a few people one alone may be drawn
+            return np.nan
         return 100 * equal_error(*roc(scores[rows], same[rows]))
 
-    every = np.arange(len(kept))
-    return rate(every), bootstrap(rate, every, 200, seed)
+    everybody = np.arange(len(people))
+    return rate(everybody), bootstrap(rate, everybody, 500, seed)
 
 
 def _modularity(codes: Float[np.ndarray, "n d"], crossed: Crossed, numbers: dict[str, float], seed: int) -> None:
@@ -159,7 +178,7 @@ def _protocol(crossed: Crossed) -> list[str]:
         "linear: logistic regression on standardised codes; MLP: one hidden layer of 256",
         "EER: cosine of centred codes, pairs that differ in expression, pose and light",
         "EER by group: both people of a pair belong to it; thirds by depth of skin tone, darkest last",
-        "interval: bootstrap over people (EER: over pairs)",
+        "interval: bootstrap over people",
     ]
 
 

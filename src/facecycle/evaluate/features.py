@@ -61,11 +61,13 @@ class CodeSource:
 
     def __init__(self, networks: Networks, size: int, name: str) -> None:
         self.networks, self.size, self.name = networks.eval().requires_grad_(False), size, name
-        total = hashlib.sha256(str(networks).encode())  # layers without parameters decide too
+        encoders = (networks.motion_encoder, networks.identity_encoder)
+        mirrors = [each.mirrored for each in (networks, *encoders)]
+        total = hashlib.sha256(f"{networks} {mirrors}".encode())  # what holds no tensor decides too
         for key, tensor in sorted(networks.state_dict().items()):
             total.update(key.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
         self.checksum = total.hexdigest()
-        for encoder in (networks.motion_encoder, networks.identity_encoder):
+        for encoder in encoders:
             nn.Module.to(encoder, memory_format=torch.channels_last)  # type: ignore[call-overload]
         inner = [
             f"{code}.{path}"

@@ -31,7 +31,8 @@ from facecycle.config import IdentityLossConfig, MotionLossConfig
 from facecycle.cycles.identity import IdentityCycle
 from facecycle.cycles.motion import MotionCycle
 from facecycle.losses.perceptual import PerceptualFeatures
-from facecycle.losses.terms import SSIM, gram_distance, hinge, l1, symmetry
+from facecycle.losses.terms import SSIM, feature_distance, gram_distance, hinge, l1, symmetry
+from facecycle.model.encoder import FaceEncoder
 from facecycle.model.warp import sample
 from facecycle.types import Code, Face, Flow, Scalar
 
@@ -98,6 +99,17 @@ def unlikeness(encoder: Callable[[Face], Code], made: Face, true: Face) -> Scala
     with torch.no_grad():
         wanted = encoder(target)
     return (1 - F.cosine_similarity(encoder(made), wanted)).mean()
+
+
+def unlike_features(encoder: FaceEncoder, made: Face, true: Face) -> Scalar:
+    """How far what an encoder finds in a face is from what it finds in the true one, see `feature_distance`.
+
+    A perceptual distance without a network that was trained on labelled pictures. Unknown faces as in `unlikeness`.
+    """
+    target = torch.where(true.isnan(), made.detach(), true)
+    with torch.no_grad():
+        wanted = encoder.layers(target)
+    return feature_distance(encoder.layers(made), wanted)
 
 
 def landmark_flow(to_neutral: Flow, face: Float[Tensor, "b n 2"], neutral: Float[Tensor, "b n 2"]) -> Scalar:

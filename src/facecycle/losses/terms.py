@@ -45,6 +45,18 @@ def gram_distance(x: Float[Tensor, "b c h w"], y: Float[Tensor, "b c h w"]) -> S
     return square.sum((1, 2)).mean() / (2 * positions**2)
 
 
+def feature_distance(x: list[Float[Tensor, "b _ _ _"]], y: list[Float[Tensor, "b _ _ _"]]) -> Scalar:
+    """Squared distance of features scaled to length 1 at each place, the mean over places, summed over layers.
+
+    As LPIPS (Zhang et al. 2018), whose channels are weighted besides: twice 1 - cosine at each place.
+    """
+    shares = [
+        (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1).mean()
+        for a, b in zip(x, y, strict=True)
+    ]
+    return torch.stack(shares).sum()
+
+
 def hinge(x: Face, centre: Float[Tensor, "1 3 h w"], slack: float) -> Scalar:
     """Mean of what |x - centre| exceeds ``slack``: every picture is pulled to the centre, up to a tolerance."""
     return F.relu((x - centre).abs() - slack).mean()

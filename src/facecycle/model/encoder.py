@@ -80,6 +80,10 @@ class FaceEncoder(nn.Module):
         """What the code is made from."""
         return self.depths(seen)[1]
 
+    def layers(self, face: Face) -> list[Float[Tensor, "b c k k"]]:
+        """What it finds in a face on the way to its code, from pixels to parts: three layers, ever coarser."""
+        raise NotImplementedError
+
     def depths(self, seen: Float[Tensor, "b c k k"]) -> tuple[Float[Tensor, "b c3 k3 k3"], Float[Tensor, "b c2 k2 k2"]]:
         """A layer at an eighth of the resolution, and the last before the code."""
         raise NotImplementedError
@@ -112,7 +116,8 @@ class Encoder(FaceEncoder):
             ResidualBlock(middle), ResidualBlock(middle),
         )  # fmt: skip
         self.level3 = nn.Sequential(conv(middle, middle, stride=2), conv(middle, middle))
-        # One halving more for each doubling of the picture, so that the linear layers always see 4 x 4 (48 px: 3 x 3).
+        # One halving more for each doubling of the picture, so that the linear layers see 4 x 4 places or few more
+        # (48 px: 3 x 3, 112 px: 7 x 7).
         self.level4 = nn.Sequential(conv(middle, large, stride=2), conv(large, large))
         halvings = max(0, (image_size // 64).bit_length() - 1)
         self.level5 = nn.Sequential(
@@ -129,9 +134,15 @@ class Encoder(FaceEncoder):
         initialise(self)
         nn.init.normal_(last.weight, 0, 0.02)  # well inside the tanh
 
+    def layers(self, face: Face) -> list[Float[Tensor, "b c k k"]]:
+        first = self.level1(
+            self.stem((face - 0.5) / 0.25)
+        )  # roughly zero mean and unit deviation, for any set of faces
+        second = self.level2(first)
+        return [first, second, self.level3(second)]
+
     def depths(self, seen: Face) -> tuple[Float[Tensor, "b c3 k3 k3"], Float[Tensor, "b c k k"]]:
-        x = self.level1(self.stem((seen - 0.5) / 0.25))  # roughly zero mean and unit deviation, for any set of faces
-        middle = self.level3(self.level2(x))
+        middle = self.layers(seen)[-1]
         return middle, self.level5(self.level4(middle))
 
 

@@ -39,7 +39,7 @@ class GaborEncoder(FaceEncoder):
         self.levels = nn.Sequential(
             NormedBlock(small, small), NormedBlock(small, middle, 2), NormedBlock(middle, large, 2)
         )
-        # However large the picture, the linear layer sees 4 x 4 places (48 px: 3 x 3).
+        # However large the picture, the linear layer sees 4 x 4 places or few more (48 px: 3 x 3, 112 px: 7 x 7).
         halvings = max(0, (image_size // 64).bit_length() - 1)
         self.shrink = nn.AvgPool2d(2**halvings) if halvings else nn.Identity()
         side = image_size // 16 >> halvings
@@ -50,8 +50,18 @@ class GaborEncoder(FaceEncoder):
     def see(self, face: Face) -> Float[Tensor, "b c h4 w4"]:
         return self.energy(face)
 
+    def layers(self, face: Face) -> list[Float[Tensor, "b c k k"]]:
+        seen = self.see(face)
+        return [seen, *self._levels(seen)]
+
+    def _levels(
+        self, seen: Float[Tensor, "b c h4 w4"]
+    ) -> tuple[Float[Tensor, "b c2 h4 w4"], Float[Tensor, "b c3 h8 w8"]]:
+        first = self.levels[0](self.stem(seen))
+        return first, self.levels[1](first)
+
     def depths(self, seen: Float[Tensor, "b c h4 w4"]) -> tuple[Float[Tensor, "b c3 h8 w8"], Float[Tensor, "b c2 k k"]]:
-        middle = self.levels[1](self.levels[0](self.stem(seen)))
+        middle = self._levels(seen)[1]
         return middle, self.shrink(self.levels[2](middle))
 
 

@@ -71,12 +71,19 @@ class SyntheticFaces:
 
     def person_key(self, key: tuple[int, int]) -> PersonKey:
         """Who item ``(epoch, index)`` shows."""
+        return self.people[self._who(key)]
+
+    def whose(self, keys: Sequence[tuple[int, int]]) -> Int[np.ndarray, " b"]:
+        """Which of `people` each item shows."""
+        return np.array([self._who(key) for key in keys])
+
+    def _who(self, key: tuple[int, int]) -> int:
         epoch, index = key
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         if self._order[0] != epoch:
             self._order = (epoch, self._shuffle(epoch))
-        return self.people[self._order[1][index]]
+        return int(self._order[1][index])
 
     def _shuffle(self, epoch: int) -> Int[np.ndarray, " n"]:
         """Who each item of an epoch shows.

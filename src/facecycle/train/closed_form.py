@@ -48,9 +48,15 @@ def check_truth(clips: ClipDataset, config: RunConfig, stage: str) -> None:
         )
 
 
-def forget_motion(networks: Networks) -> None:
-    """Before the motion networks learn: what was found of other weights is of no use."""
-    for part in (networks.motion_encoder.code_mirror, networks.motion_encoder.expression_code, networks.expression):
+def forget_motion(networks: Networks, rest: tuple[str, ...] = ()) -> None:
+    """Before the motion networks learn: what was found of other weights is of no use.
+
+    What was found of networks that ``rest`` stays.
+    """
+    encoder, encoder_rests = networks.motion_encoder, "motion_encoder" in rest
+    of_encoder = () if encoder_rests else (encoder.code_mirror, encoder.expression_code)
+    of_flow = () if encoder_rests and "flow_decoder" in rest else (networks.expression,)
+    for part in (*of_encoder, *of_flow):
         if part is not None:
             part.forget()
 

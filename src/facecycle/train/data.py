@@ -45,11 +45,12 @@ def open_sources(data: str, config: RunConfig) -> Sources:
     sources = parts[0] if len(parts) == 1 else _mix(parts, config)
     if shows_neutral(config):
         _check_neutral(data, parts, config.motion_loss.true_neutral)
-    elif config.motion_loss.likeness:
-        raise FaceCycleError(
-            f"motion_loss.likeness = {config.motion_loss.likeness} needs motion_loss.true_neutral too: set both, "
-            "or neither"
-        )
+    else:
+        for name in ("likeness", "features", "agreement"):
+            if weight := getattr(config.motion_loss, name):
+                raise FaceCycleError(
+                    f"motion_loss.{name} = {weight} needs motion_loss.true_neutral too: set both, or neither"
+                )
     if sources.training.size != config.model.image_size:
         raise FaceCycleError(
             f"{data}: faces of {sources.training.size} px, model.image_size is {config.model.image_size}; "
@@ -73,8 +74,12 @@ def _faceset(data: str, config: RunConfig) -> Sources:
     held_in, held_out = split_people(faces, wanted.held_out, seed) if len(faces.people()) > 1 else (faces.people(), [])
     neutral = shows_neutral(config)
     pairs = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed, held_in, neutral=neutral)
-    checked = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed + 1, held_out or held_in)
     who = f"{len(held_out)} held out" if held_out else "nobody held out: validation shows the training people"
+    try:
+        checked = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed + 1, held_out or held_in)
+    except FaceCycleError:  # few people: perhaps all who are held out have too few frames in each clip
+        checked = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed + 1, held_in)
+        who += ", whose clips are too short: validation shows the training people"
     left_out = f"; {pairs.short_clips} clips too short for a pair" if pairs.short_clips else ""
     note = f"{len(pairs)} frames of {len(held_in)} people in {pairs.clips} clips, {who}{left_out}"
     people = pairs

@@ -98,7 +98,8 @@ def launch(device: str, settings: RunConfig) -> tuple[RunConfig, Fabric]:
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(kind, False) or (number and not number.isdigit()):
+    numbered = not number or (kind == "cuda" and number.isdecimal() and int(number) < torch.cuda.device_count())
+    if not available.get(kind, False) or not numbered:
         there = ", ".join(name for name, is_there in available.items() if is_there)
         raise FaceCycleError(f"device {device!r} is not on this machine: choose auto, {there}")
     precision = settings.train.precision

@@ -126,8 +126,8 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     if run.inherited and not run.newest():
         save()  # what a run began with is nowhere else
     if stage.name == "motion":
-        forget_motion(networks)
-        forget_motion(averaged.module)  # type: ignore[arg-type]
+        forget_motion(networks, settings.rest)
+        forget_motion(averaged.module, settings.rest)  # type: ignore[arg-type]
     elif unfinished(networks, sources.training):  # it began with older weights
         finish_motion(networks, averaged.module, sources.training, config, fabric.device)  # type: ignore[arg-type]
     if config.train.compile:
@@ -146,8 +146,9 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
         while step < settings.steps and not stop.asked():
             stored, keys = send(next(batches), fabric.device), loader.plan.keys(step)
+            whose = send(torch.from_numpy(clips.whose(keys)), fabric.device)
             values, landmarks = (send(look(keys), fabric.device) if look else None for look in (tell, mark))
-            known = Known(values, landmarks=landmarks)
+            known = Known(values, landmarks=landmarks, whose=whose)
             step += 1
             loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step, known)
             averaged.update_parameters(networks)

@@ -22,10 +22,11 @@ from facecycle.losses.objective import (
     landmark_flow,
     motion_objective,
     true_neutral,
+    unlike_features,
     unlikeness,
 )
 from facecycle.losses.perceptual import PerceptualFeatures
-from facecycle.losses.terms import SSIM
+from facecycle.losses.terms import SSIM, feature_distance
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import cycle_error
@@ -115,7 +116,7 @@ class Stage(nn.Module):
             terms = {} if known.neutral is None else self.picture_terms(cycle, known.neutral[::stride])
             terms |= {} if known.landmarks is None else self.flow_terms(cycle, known.landmarks[::stride])
             if codes is not None:
-                terms |= self.code_terms(codes.float(), clips, known.values)
+                terms |= self.code_terms(codes.float(), clips, known)
             return torch.stack([objective.total, *terms.values()]).sum(), {**objective.parts, **terms}
 
     def picture_terms(self, cycle: Any, neutral: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
@@ -126,11 +127,9 @@ class Stage(nn.Module):
         """What the flow of the cycle is asked for, likewise."""
         return {}
 
-    def code_terms(
-        self, codes: Float[Tensor, "b v d"], clips: Clip, truth: Float[Tensor, "b k t"] | None
-    ) -> dict[str, Tensor]:
+    def code_terms(self, codes: Float[Tensor, "b v d"], clips: Clip, known: Known) -> dict[str, Tensor]:
         """What the codes of disturbed views are asked for beside the cycle, weighted."""
-        return {"contrast": self.weight().contrast * self.contrast(codes)}
+        return {"contrast": self.weight().contrast * self.contrast(codes, known)}
 
     def weight(self) -> MotionLossConfig | IdentityLossConfig:
         """The weights of the terms."""
@@ -140,7 +139,7 @@ class Stage(nn.Module):
         """The encoder that learns."""
         return getattr(self.networks, f"{self.name}_encoder")
 
-    def contrast(self, views: Float[Tensor, "b k d"]) -> Tensor:
+    def contrast(self, views: Float[Tensor, "b k d"], known: Known) -> Tensor:
         """Codes that belong together, among others."""
         raise NotImplementedError
 
@@ -185,8 +184,15 @@ class MotionStage(Stage):
         wanted = neutral.repeat_interleave(len(cycle.neutral) // len(neutral), 0)
         weight = self.config.motion_loss
         terms = {"true_neutral": weight.true_neutral * true_neutral(cycle.neutral, wanted)}
+        encoder = self.networks.identity_encoder
         if weight.likeness:
-            terms["likeness"] = weight.likeness * unlikeness(self.networks.identity_encoder, cycle.neutral, wanted)
+            terms["likeness"] = weight.likeness * unlikeness(encoder, cycle.neutral, wanted)
+        if weight.features:
+            made, true = torch.cat([cycle.neutral, cycle.restored]), torch.cat([wanted, cycle.face])
+            terms["features"] = 2 * weight.features * unlike_features(encoder, made, true)
+        if weight.agreement:
+            apart = feature_distance(encoder.layers(cycle.neutral), encoder.layers(cycle.other_neutral))
+            terms["agreement"] = weight.agreement * apart
         return terms
 
     def flow_terms(self, cycle: MotionCycle, landmarks: Float[Tensor, "b k1 n 2"]) -> dict[str, Tensor]:
@@ -194,24 +200,22 @@ class MotionStage(Stage):
         face, neutral = landmarks[:, :frames].flatten(0, 1), landmarks[:, -1].repeat_interleave(frames, 0)
         return {"landmarks": self.config.motion_loss.landmarks * landmark_flow(cycle.brought, face, neutral)}
 
-    def code_terms(
-        self, codes: Float[Tensor, "b v d"], clips: Clip, truth: Float[Tensor, "b k t"] | None
-    ) -> dict[str, Tensor]:
-        terms = super().code_terms(codes, clips, truth)
-        if truth is None or self.networks.head is None:
+    def code_terms(self, codes: Float[Tensor, "b v d"], clips: Clip, known: Known) -> dict[str, Tensor]:
+        terms = super().code_terms(codes, clips, known)
+        if known.values is None or self.networks.head is None:
             return terms
-        wanted = truth.repeat(1, self.views_per_frame, 1)
+        wanted = known.values.repeat(1, self.views_per_frame, 1)
         error = torch.where(wanted.isnan(), 0.0, self.networks.head(codes) - wanted.nan_to_num()) ** 2
         units, pose = error[..., :-3].mean(), error[..., -3:].mean()
         return {**terms, "truth": self.config.motion_loss.truth * (units + pose)}
 
     def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> MotionCycle:
-        return motion_cycle(self.networks, clips, noise, self.average())
+        return motion_cycle(self.networks, clips, noise, self.average(), self.config.train.mirror)
 
     def objective(self, cycle: MotionCycle) -> Objective:
         return motion_objective(cycle, self.config.motion_loss, self.perceptual)
 
-    def contrast(self, views: Float[Tensor, "b k d"]) -> Tensor:
+    def contrast(self, views: Float[Tensor, "b k d"], known: Known) -> Tensor:
         one, other = views.chunk(2, 1)
         temperature = self.config.views.temperature
         return (frame_contrast(one, other, temperature) + frame_contrast(other, one, temperature)) / 2
@@ -245,19 +249,20 @@ class IdentityStage(Stage):
     def objective(self, cycle: IdentityCycle) -> Objective:
         return identity_objective(cycle, self.config.identity_loss, self.perceptual)
 
-    def code_terms(
-        self, codes: Float[Tensor, "b v d"], clips: Clip, truth: Float[Tensor, "b k t"] | None
-    ) -> dict[str, Tensor]:
-        terms, weight = super().code_terms(codes, clips, truth), self.config.identity_loss.independence
+    def code_terms(self, codes: Float[Tensor, "b v d"], clips: Clip, known: Known) -> dict[str, Tensor]:
+        terms, weight = super().code_terms(codes, clips, known), self.config.identity_loss.independence
         if not weight:
             return terms
         with torch.no_grad():
             motion = self.networks.motion_encoder(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
         return {**terms, "independence": weight * dependence(codes, motion.float())}
 
-    def contrast(self, views: Float[Tensor, "b k d"]) -> Tensor:
-        everyone = whole_batch(views) if self.training else views
-        clip = torch.arange(len(everyone), device=views.device).repeat_interleave(views.shape[1])
+    def contrast(self, views: Float[Tensor, "b k d"], known: Known) -> Tensor:
+        gather = whole_batch if self.training else lambda x: x
+        everyone = gather(views)
+        # Clips are told apart by what is known: of few, or of a person with several, a batch holds one twice.
+        whose = torch.arange(len(everyone), device=views.device) if known.whose is None else gather(known.whose)
+        clip = whose.repeat_interleave(views.shape[1])
         return clip_contrast(
             views.flatten(0, 1),
             clip[: views.shape[0] * views.shape[1]],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from facecycle.config import RunConfig
@@ -17,7 +17,10 @@ from facecycle.train.data import shows_neutral
 
 
 class Known(NamedTuple):
-    """What the generator knows of a batch; None where it is not asked or has not drawn the faces."""
+    """What is known of a batch beside its pictures.
+
+    Most of it the generator knows; None where it is not asked or has not drawn the faces.
+    """
 
     values: Float[Tensor, "b k t"] | None = None
     """Face units and pose of all frames"""
@@ -25,6 +28,8 @@ class Known(NamedTuple):
     """Each clip's true neutral face"""
     landmarks: Float[Tensor, "b k1 n 2"] | None = None
     """Of all frames, last of the neutral face"""
+    whose: Int[Tensor, " b"] | None = None
+    """Which clips belong together: equal numbers"""
 
 
 NOTHING = Known()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,12 +155,11 @@ def read_pairs(data: Path) -> Pairs:
     return _gather(file.parent, entries if folded else _into_folds(entries))
 
 
-def _into_folds(entries: Iterable[Entry]) -> list[Entry]:
-    folded: list[Entry] = []
-    for wanted in (True, False):
-        alike = [entry for entry in entries if entry[2] is wanted]
-        folded += [(one, two, same, FOLDS * i // len(alike)) for i, (one, two, same, _) in enumerate(alike)]
-    return folded
+def _into_folds(entries: Sequence[Entry]) -> list[Entry]:
+    """`FOLDS` folds, or as many as there are pairs of the rarer kind: each must hold both."""
+    kinds = [[entry for entry in entries if entry[2] is wanted] for wanted in (True, False)]
+    folds = min(FOLDS, *map(len, kinds))
+    return [(one, two, same, folds * i // len(alike)) for alike in kinds for i, (one, two, same, _) in enumerate(alike)]
 
 
 def _gather(data: Path, entries: list[Entry]) -> Pairs:

@@ -20,7 +20,7 @@ from facecycle.model.layers import scaled
 from facecycle.model.warp import resize, warp
 from facecycle.train.methods.rival import RivalStage
 from facecycle.train.stage import code_statistics
-from facecycle.types import Clip, Code, Face, Flow
+from facecycle.types import Clip, Code, Face, Flow, Views
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FabNetStage(RivalStage):
     def build_head(cls, config: RunConfig) -> nn.Module:
         return pair_decoder(config)
 
-    def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> Warped:
+    def cycle(self, clips: Clip, noise: torch.Generator | None = None, views: Views | None = None) -> Warped:
         face, frames = clips.flatten(0, 1), clips.shape[1]
         motion = self.networks.motion_encoder(face)
         source = next_frame(face, frames)

@@ -44,8 +44,15 @@ class RivalStage(Stage):
         views: Views | None = None,
         known: Known = NOTHING,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The rival's own terms alone, whatever the method's contrast term weighs."""
-        return super().forward(clips, noise)
+        """The rival's own terms alone, of all frames: it has no others, which would see those beside the cycle."""
+        cycle = self.cycle(clips, noise, views)
+        with torch.autocast(clips.device.type, enabled=False):
+            objective = self.objective(self.in_single_precision(cycle))
+        return objective.total, objective.parts
+
+    def cycle(self, clips: Clip, noise: torch.Generator | None = None, views: Views | None = None) -> Any:
+        """What the rival makes of a batch; ``views`` are for one that `wants_views`."""
+        raise NotImplementedError
 
     @property
     def head(self) -> Any:

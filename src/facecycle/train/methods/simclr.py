@@ -18,7 +18,6 @@ from facecycle.losses.contrast import clip_contrast
 from facecycle.train.distributed import whole_batch
 from facecycle.train.methods.rival import RivalStage
 from facecycle.train.stage import code_statistics
-from facecycle.train.truth import NOTHING, Known
 from facecycle.train.views import disturb
 from facecycle.types import Clip, Code, Face, Views
 
@@ -51,18 +50,6 @@ class SimclrStage(RivalStage):
         codes = self.networks.motion_encoder(torch.cat([face, view]))
         projected = self.head(codes).chunk(2)
         return SimclrViews(face, view, codes[: len(face)], *projected)
-
-    def forward(
-        self,
-        clips: Clip,
-        noise: torch.Generator | None = None,
-        views: Views | None = None,
-        known: Known = NOTHING,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        cycle = self.cycle(clips, noise, views)
-        with torch.autocast(clips.device.type, enabled=False):
-            objective = self.objective(self.in_single_precision(cycle))
-        return objective.total, objective.parts
 
     def terms(self, cycle: SimclrViews) -> dict[str, Tensor]:
         """NT-Xent (equation 1 of the paper), at the temperature of ``views.temperature``."""

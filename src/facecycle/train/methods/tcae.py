@@ -21,7 +21,7 @@ from facecycle.model.warp import warp
 from facecycle.train.methods.fabnet import pair_decoder, pair_flow
 from facecycle.train.methods.rival import RivalStage
 from facecycle.train.stage import code_statistics
-from facecycle.types import Clip, Code, Face, Flow
+from facecycle.types import Clip, Code, Face, Flow, Views
 
 SMALL = 0.1  # weight of the expression flow's mean length
 
@@ -55,7 +55,7 @@ class TcaeStage(RivalStage):
     def build_head(cls, config: RunConfig) -> nn.Module:
         return nn.ModuleDict({"expression": pair_decoder(config), "pose": pair_decoder(config)})
 
-    def cycle(self, clips: Clip, noise: torch.Generator | None = None) -> TwinCycle:
+    def cycle(self, clips: Clip, noise: torch.Generator | None = None, views: Views | None = None) -> TwinCycle:
         face, frames = clips.flatten(0, 1), clips.shape[1]
         source, size = next_frame(face, frames), face.shape[-1]
         expression, pose = self.networks.motion_encoder(face), self.networks.identity_encoder(face)

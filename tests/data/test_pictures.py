@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facecycle.data.pictures import PictureError, read_picture
+from facecycle.data.pictures import PictureError, TooManyPixels, picture_size, read_picture
 
 RAMP = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))
 COLOUR = np.stack([RAMP, RAMP[:, ::-1], np.full_like(RAMP, 90)], axis=2)
@@ -101,6 +101,31 @@ def test_what_is_no_picture_says_so(tmp_path: Path, data: bytes, reason: str) ->
         read_picture(file)
     with pytest.raises(PictureError, match="upload: "):
         read_picture(data, name="upload")
+
+
+def test_a_size_is_known_before_a_pixel_is_decoded(tmp_path: Path) -> None:
+    cut_short = save(Image.fromarray(COLOUR), "PNG")[:60]
+    (tmp_path / "a.png").write_bytes(cut_short)
+    for source in (cut_short, io.BytesIO(cut_short), tmp_path / "a.png"):
+        assert picture_size(source, most=64 * 48) == (64, 48)
+    with pytest.raises(TooManyPixels, match=r"^upload: 64x48 pixels, over the limit of 3,071$"):
+        picture_size(cut_short, "upload", 64 * 48 - 1)
+    with pytest.raises(TooManyPixels, match=r"^upload: over the limit of 1,000 pixels$"):  # Pillow's own limit
+        picture_size(png_of(60_000, 60_000), "upload", 1000)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"a letter", png_of(0, 10), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
+)
+def test_what_has_no_size_is_no_picture(data: bytes) -> None:
+    with pytest.raises(PictureError, match=r"^upload: no picture that can be read; use JPEG, PNG or WebP$"):
+        picture_size(data, "upload")
+
+
+def test_an_open_file_is_read_from_its_beginning() -> None:
+    file = io.BytesIO(save(Image.fromarray(COLOUR), "PNG"))
+    file.seek(9)
+    np.testing.assert_array_equal(read_picture(file), COLOUR)
 
 
 def test_a_missing_file_and_a_folder_say_so(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 import pytest
 
 from facecycle import FaceCycleError
+from facecycle.data.pictures import UploadLimits
 from facecycle.demo import verbs
 from facecycle.model.weights import save_weights
 from tiny import MODEL, QUIET, tiny_networks
@@ -165,21 +166,59 @@ def test_pictures_are_bounded_before_they_are_decoded(tmp_path: Path, monkeypatc
     from PIL import Image
 
     Image.new("RGB", (300, 300)).save(tmp_path / "large.png")
-    monkeypatch.setattr(verbs, "MOST_PIXELS", 10_000)
-    with pytest.raises(FaceCycleError, match="300x300, over the limit"):
+    monkeypatch.setattr(verbs, "LIMITS", UploadLimits(pixels=10_000))
+    with pytest.raises(FaceCycleError, match="picture: 300x300 pixels, over the limit"):
+        verbs.check_picture(str(tmp_path / "large.png"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)  # Pillow's own limit is a limit too, not damage
+    with pytest.raises(FaceCycleError, match="picture: over the limit"):
         verbs.check_picture(str(tmp_path / "large.png"))
     with pytest.raises(FaceCycleError, match="drop one first"):
         verbs.check_picture(None)
 
 
-def test_a_wait_that_is_too_long_becomes_a_message() -> None:
-    """In a process of its own: gradio's warnings are not ours."""
+def printed(code: str, *arguments: str) -> str:
+    """What code prints in a process of its own: gradio's warnings are not ours."""
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=QUIET, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_is_sent_reaches_the_limits_as_it_is(tmp_path: Path) -> None:
+    """Not opened and written anew by gradio: no matter the mode, and no matter what it is called."""
+    import numpy as np
+    from PIL import Image
+
+    Image.fromarray(np.full((40, 50), 20_000, np.uint16)).save(tmp_path / "grey16.png")
+    Image.new("RGBA", (50, 40), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    eps = '%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%ImageData: 9 9 8 1 0 1 1 "image"\n%%EndComments\n'
+    (tmp_path / "script.png").write_text(eps)  # to turn it to RGB Pillow would run Ghostscript
+    files = [str(file) for file in sorted(tmp_path.iterdir())]
     code = (
-        "import time, gradio\n"
-        "from facecycle.demo import page\n"
-        "page.SECONDS = 0.05\n"
-        "try: page._told(lambda: time.sleep(0.5))()\n"
-        "except gradio.Error as error: print(error.message)\n"
+        "import sys\n"
+        "from gradio.data_classes import ImageData\n"
+        "from facecycle.demo.page import _picture\n"
+        "for file in sys.argv[1:]:\n"
+        "    print(_picture('Picture', 'place').preprocess(ImageData(path=file, orig_name=file)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=QUIET, capture_output=True, text=True, timeout=120)
-    assert "no answer within 0.05 s" in done.stdout, done.stderr
+    assert printed(code, *files).split() == files
+    with pytest.raises(FaceCycleError, match="no picture that can be read"):
+        verbs.check_picture(str(tmp_path / "script.png"))
+
+
+def test_a_wait_that_is_too_long_becomes_a_message_and_is_not_worked_on() -> None:
+    code = (
+        "import threading, gradio\n"
+        "from facecycle.demo import page\n"
+        "page.SECONDS, go_on = 0.05, threading.Event()\n"
+        "for verb in (go_on.wait, go_on.wait, lambda: print('worked on in vain')):\n"  # one more than can be done
+        "    try: page._told(verb)()\n"
+        "    except gradio.Error as error: print(error.message)\n"
+        "go_on.set()\n"
+        "page.SECONDS = 60\n"
+        "page._told(lambda: print('the next one'))()\n"
+    )
+    *messages, last = printed(code).splitlines()
+    assert len(messages) == 3
+    assert all("no answer within 0.05 s" in message for message in messages)
+    assert last == "the next one"

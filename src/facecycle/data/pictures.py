@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -19,43 +23,93 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 MAX_PIXELS = 150_000_000  # 8K has 33 million; more than this is a mistake or an attack
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: grey makes no edge as hard as white or black would
 
+Source = str | Path | bytes | IO[bytes] | io.IOBase  # the last two are open files: as declared, and as they are
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """What pictures from strangers may cost, for the service and the page alike.
+
+    Attributes:
+        bytes: of an upload.
+        pixels: of a picture.
+        seconds: that an answer may take.
+    """
+
+    bytes: int = 10_000_000
+    pixels: int = 25_000_000
+    seconds: float = 20.0
+
 
 class PictureError(FaceCycleError):
     """A picture that cannot be used; the message names it and says why."""
 
 
-def read_picture(source: str | Path | bytes, name: str = "picture") -> UInt8[np.ndarray, "h w 3"]:
+class TooManyPixels(PictureError):
+    """A picture that is larger than is taken."""
+
+
+def picture_size(source: Source, name: str = "picture", most: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height as the header tells them: no pixel is decoded.
+
+    Args:
+        source: a file, open or not, or the bytes of one.
+        name: what to call it in an error.
+        most: pixels that are taken.
+
+    Raises:
+        TooManyPixels: more than that.
+        PictureError: no picture.
+    """
+    try:
+        with _opened(source, name, most) as image:
+            return image.size
+    except TooManyPixels:
+        raise
+    except Exception:  # Pillow's readers raise a dozen kinds on damage
+        raise PictureError(f"{name}: no picture that can be read; use JPEG, PNG or WebP") from None
+
+
+def read_picture(source: Source, name: str = "picture") -> UInt8[np.ndarray, "h w 3"]:
     """Open a picture by its content, whatever its name ends in.
 
     EXIF rotation is applied, transparency laid over grey, grey and CMYK turned to RGB, 16 bits scaled to 8, and of an
     animation the first frame taken.
 
     Args:
-        source: a file, or the bytes of one.
-        name: what to call it in an error, if ``source`` is bytes.
+        source: a file, open or not, or the bytes of one.
+        name: what to call it in an error, if ``source`` is no path.
 
     Raises:
         PictureError: not readable, no picture, cut short, or larger than ``MAX_PIXELS``.
     """
-    label = name if isinstance(source, bytes) else str(source)
-    Image.init()  # so that every format named below is known to Pillow
+    label = str(source) if isinstance(source, str | Path) else name
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of oddities in the file; its size is checked here
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise PictureError(
-                        f"{label}: {image.width}x{image.height} pixels, over the limit of {MAX_PIXELS:,}"
-                    )
-                return rgb_image(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError:
-        raise PictureError(f"{label}: over the limit of {MAX_PIXELS:,} pixels") from None
+        with _opened(source, label, MAX_PIXELS) as image:
+            ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture would be 100 MB
+            return rgb_image(image)
     except Image.UnidentifiedImageError:
         raise PictureError(f"{label}: no picture, or in a format that is not read") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's readers raise on damage
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         mend = "save it anew" if getattr(error, "errno", None) is None else "check the path and who may read it"
         raise PictureError(f"{label}: {reason}; {mend}, or leave it out") from None
+
+
+@contextmanager
+def _opened(source: Source, name: str, most: int) -> Iterator[Image.Image]:
+    """A picture of at most so many pixels, none of them decoded yet."""
+    Image.init()  # so that every format named above is known to Pillow
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of oddities in the file; its size is checked here
+        try:
+            file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > most:
+                    raise TooManyPixels(f"{name}: {image.width}x{image.height} pixels, over the limit of {most:,}")
+                yield image
+        except Image.DecompressionBombError:
+            raise TooManyPixels(f"{name}: over the limit of {most:,} pixels") from None
 
 
 def rgb_image(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
@@ -65,7 +119,7 @@ def rgb_image(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if image.has_transparency_data:
         below = Image.new("RGBA", image.size, (*BACKGROUND, 255))
         image = Image.alpha_composite(below, image.convert("RGBA"))
-    return np.array(image.convert("RGB"))  # a copy: what Pillow lends is read-only
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # a copy: what Pillow lends is read-only
 
 
 def _eight_bits(grey: np.ndarray) -> UInt8[np.ndarray, "h w"]:

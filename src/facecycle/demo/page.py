@@ -22,9 +22,8 @@ from facecycle.api import FaceCycle
 from facecycle.demo import verbs
 from facecycle.errors import FaceCycleError
 
-MOST_BYTES = "10mb"
 KEPT, SWEEP = 3600, 300  # seconds that a picture may be played with, and between two looks for older ones
-SECONDS = 20.0  # that a visitor waits for a picture
+SECONDS = verbs.LIMITS.seconds  # that a visitor waits for a picture
 WAITING = 16  # visitors at a time; more are told that the page is busy
 _WORKERS = ThreadPoolExecutor(2, thread_name_prefix="facecycle-demo")
 BUTTONS: Any = ["download", "fullscreen"]  # without the one that shares a picture elsewhere
@@ -115,16 +114,24 @@ def _compare_tab(fc: FaceCycle, examples: list[str]) -> None:
 
 
 def _picture(label: str, name: str) -> gr.Image:
-    return gr.Image(label=label, type="filepath", sources=SOURCES, elem_id=name, height=300)  # type: ignore[arg-type]
+    """A place for a picture, which reaches the verbs as the file that was sent.
+
+    By default gradio itself would turn it to RGB first: before any limit, by any reader that Pillow has, with 16 bits
+    all white and transparent pixels opaque.
+    """
+    sources: Any = SOURCES
+    return gr.Image(label=label, type="filepath", image_mode=None, sources=sources, elem_id=name, height=300)
 
 
 def _told(verb: Callable[..., Any]) -> Callable[..., Any]:
     """The verb, with its errors, and a wait that is too long, as messages on the page."""
 
     def run(*arguments: Any) -> Any:
+        job = _WORKERS.submit(verb, *arguments)
         try:
-            return _WORKERS.submit(verb, *arguments).result(SECONDS)
+            return job.result(SECONDS)
         except TimeoutError:
+            job.cancel()  # nobody waits for it now, so it shall not keep others waiting
             raise gr.Error(f"no answer within {SECONDS:g} s; try a smaller picture", print_exception=False) from None
         except FaceCycleError as error:
             raise gr.Error(str(error), print_exception=False) from None
@@ -151,7 +158,7 @@ def launch(fc: FaceCycle, host: str, port: int | None, open_browser: bool) -> No
 def start(page: gr.Blocks, host: str, port: int | None, folders: list[str], open_browser: bool = False) -> str:
     """Serve the page from threads of its own; returns its address."""
     _, address, _ = page.launch(
-        server_name=host, server_port=port, inbrowser=open_browser, share=False, max_file_size=MOST_BYTES,
+        server_name=host, server_port=port, inbrowser=open_browser, share=False, max_file_size=verbs.LIMITS.bytes,
         allowed_paths=folders, theme=THEME, quiet=True, ssr_mode=False, footer_links=[], enable_monitoring=False,
         prevent_thread_lock=True,
     )  # fmt: skip

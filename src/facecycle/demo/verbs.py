@@ -8,10 +8,10 @@ from PIL import Image
 
 from facecycle.api import FaceCycle
 from facecycle.apply.faces import SIZE, resized
-from facecycle.data.pictures import FORMATS
+from facecycle.data.pictures import UploadLimits, picture_size
 from facecycle.errors import FaceCycleError
 
-MOST_PIXELS = 25_000_000
+LIMITS = UploadLimits()
 Titled = tuple[Image.Image, str]
 
 
@@ -23,13 +23,7 @@ def check_picture(path: str | None, name: str = "picture") -> Path:
     """
     if path is None:
         raise FaceCycleError(f"{name}: drop one first")
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-    except Exception:  # Pillow's readers raise a dozen kinds on damage
-        raise FaceCycleError(f"{name}: no picture that can be read; use JPEG, PNG or WebP") from None
-    if width * height > MOST_PIXELS:
-        raise FaceCycleError(f"{name}: {width}x{height}, over the limit of {MOST_PIXELS:,} pixels")
+    picture_size(path, name, LIMITS.pixels)
     return Path(path)
 
 

@@ -8,14 +8,16 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import uvicorn
+from fastapi import FastAPI, UploadFile
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -27,8 +29,9 @@ from facecycle.serve import serve
 from facecycle.serve.app import build_app
 from facecycle.serve.batcher import Batcher
 from facecycle.serve.endpoints import png
+from facecycle.serve.faces import BadRequest
 from facecycle.serve.limits import Limits
-from facecycle.serve.service import Service
+from facecycle.serve.service import Room, Service
 from tiny import MOVING, SIZE, face_picture, moving_networks
 
 LIMITS = Limits(bytes=200_000, pixels=100_000, seconds=10, pending=16, wait=0.05)
@@ -41,9 +44,9 @@ def fc(tmp_path_factory: pytest.TempPathFactory) -> FaceCycle:
     return FaceCycle.from_pretrained(run, "cpu")
 
 
-@pytest.fixture(scope="module")
-def server(fc: FaceCycle) -> Iterator[uvicorn.Server]:
-    server = uvicorn.Server(uvicorn.Config(build_app(fc, LIMITS), host="127.0.0.1", port=0, log_level="warning"))
+@contextmanager
+def running(app: FastAPI) -> Iterator[uvicorn.Server]:
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -53,17 +56,42 @@ def server(fc: FaceCycle) -> Iterator[uvicorn.Server]:
     thread.join()
 
 
+def client(server: uvicorn.Server) -> httpx.Client:
+    port = server.servers[0].sockets[0].getsockname()[1]
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+
+
+@pytest.fixture(scope="module")
+def server(fc: FaceCycle) -> Iterator[uvicorn.Server]:
+    with running(build_app(fc, LIMITS)) as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def web(server: uvicorn.Server) -> Iterator[httpx.Client]:
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-        yield client
+    with client(server) as web:
+        yield web
 
 
 def data(picture: Image.Image, kind: str = "PNG") -> bytes:
     stream = io.BytesIO()
     picture.save(stream, kind)
     return stream.getvalue()
+
+
+def upload(picture: Image.Image) -> UploadFile:
+    return UploadFile(io.BytesIO(data(picture)))
+
+
+def pending(web: httpx.Client) -> int:
+    return web.get("/healthz").json()["pending"]
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_health_says_which_weights(web: httpx.Client) -> None:
@@ -152,7 +180,7 @@ def test_bad_pictures_are_the_senders_errors(web: httpx.Client, sent: bytes, sta
     answer = web.post("/embed", files={"picture": ("a.png", sent)})
     assert answer.status_code == status
     assert said in answer.json()["detail"]
-    assert web.get("/healthz").json()["pending"] == 0
+    wait_until(lambda: pending(web) == 0)
 
 
 def test_strengths_out_of_range_are_refused(web: httpx.Client) -> None:
@@ -190,13 +218,15 @@ def test_a_service_without_a_detector_says_so(tmp_path: Path, fc: FaceCycle) -> 
     assert answer.json()["detail"].startswith(f"{tmp_path / 'none.onnx'}: no YuNet weights; give the file")
 
 
-def test_others_are_answered_while_a_large_picture_is_written() -> None:
+def test_others_are_answered_while_a_large_picture_is_written(fc: FaceCycle) -> None:
     async def turns() -> int:
+        service = Service(fc, LIMITS)
         noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
-        writing, count = asyncio.create_task(png(noise)), 0
+        writing, count = asyncio.create_task(service.in_thread(png, noise)), 0
         while not writing.done():
             await asyncio.sleep(0)
             count += 1
+        service.close()
         assert Image.open(io.BytesIO(bytes(writing.result().body))).size == (600, 600)
         return count
 
@@ -206,24 +236,102 @@ def test_others_are_answered_while_a_large_picture_is_written() -> None:
 def test_who_waits_for_a_moved_face_does_not_wait_for_those_behind(fc: FaceCycle) -> None:
     async def ask() -> int:
         service = Service(fc, LIMITS)
-        faces = [service.finder.find(data(face_picture(i)), "x", cropped=True, fine=64) for i in range(3)]
+        faces = [service.finder.find(upload(face_picture(i)), "x", cropped=True, fine=64) for i in range(3)]
         moved = [service.translated(faces[0], face, 1.0, 1.0, False) for face in faces]
         await asyncio.gather(*moved)
-        service.batcher.close()
+        service.close()
         return service.batcher.batches
 
     assert asyncio.run(ask()) == 3
 
 
-def test_too_many_at_a_time_are_told_to_come_again(web: httpx.Client, server: uvicorn.Server) -> None:
-    service = server.config.app.state.service
-    service.pending = LIMITS.pending
-    try:
-        answer = web.post("/embed?cropped=true", files={"picture": data(face_picture(0))})
-    finally:
-        service.pending = 0
-    assert answer.status_code == 503
-    assert "come again" in answer.json()["detail"]
+def stalled_upload(web: httpx.Client) -> socket.socket:
+    """A request whose body does not go on."""
+    connection = socket.create_connection((web.base_url.host, web.base_url.port), 30)
+    head = "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999"
+    part = '--b\r\nContent-Disposition: form-data; name="picture"; filename="a.png"\r\n\r\nabc'
+    connection.sendall(f"{head}\r\n\r\n{part}".encode())
+    return connection
+
+
+def test_uploads_that_stall_count_and_end(fc: FaceCycle) -> None:
+    def embed() -> httpx.Response:
+        return web.post("/embed?cropped=true", files={"picture": data(face_picture(0))})
+
+    with running(build_app(fc, Limits(seconds=2, pending=2))) as server, client(server) as web:
+        stalled = [stalled_upload(web) for _ in range(2)]
+        wait_until(lambda: pending(web) == 2)
+        refused = embed()
+        assert refused.status_code == 503
+        assert "come again" in refused.json()["detail"]
+        for connection in stalled:
+            with connection, connection.makefile("rb") as answer:
+                said = answer.read()  # to the end: the connection is closed
+            assert said.startswith(b"HTTP/1.1 408 ")
+            assert b"did not arrive within 2 s" in said
+        wait_until(lambda: pending(web) == 0)
+        assert embed().status_code == 200
+
+
+def test_a_request_given_up_counts_until_its_thread_has_ended(fc: FaceCycle, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, go_on = build_app(fc, Limits(seconds=1)), threading.Event()
+
+    def find(*_: object) -> None:
+        go_on.wait(30)
+
+    with running(app) as server, client(server) as web:
+        service: Service = app.state.service
+        room = service.room.free
+        monkeypatch.setattr(service.finder, "find", find)
+        answer = web.post("/embed", files={"picture": data(face_picture(0))})
+        assert answer.status_code == 504
+        assert "no answer within 1 s" in answer.json()["detail"]
+        assert pending(web) == 1
+        assert service.room.free == room - np.prod(face_picture(0).size)
+        go_on.set()
+        wait_until(lambda: pending(web) == 0)
+        assert service.room.free == room
+
+
+def test_pictures_wait_for_room_whatever_the_number_of_requests(fc: FaceCycle) -> None:
+    async def most_at_a_time(side: int) -> int:
+        service, now, most = Service(fc, Limits(pixels=10_000, large=2)), 0, 0
+
+        async def work() -> None:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0.05)
+            now -= 1
+
+        files = [upload(Image.new("RGB", (side, side))) for _ in range(12)]
+        await asyncio.gather(*(service.answer(work, picture=file) for file in files))
+        service.close()
+        return most
+
+    assert asyncio.run(most_at_a_time(100)) == 2
+    assert asyncio.run(most_at_a_time(50)) == 8
+    with pytest.raises(BadRequest, match=r"picture: 101x101 pixels, over the limit of 10,000"):
+        asyncio.run(most_at_a_time(101))
+
+
+def test_room_is_given_in_turn() -> None:
+    async def order() -> list[int]:
+        room, begun = Room(100), []
+
+        async def hold(pixels: int) -> None:
+            async with room.held(pixels):
+                begun.append(pixels)
+                await asyncio.sleep(0.01)
+
+        held = [asyncio.create_task(hold(pixels)) for pixels in (60, 70, 100, 10, 20)]
+        await asyncio.sleep(0)
+        held[1].cancel()  # who leaves the queue holds nobody up
+        await asyncio.gather(*held, return_exceptions=True)
+        assert room.free == 100
+        return begun
+
+    assert asyncio.run(order()) == [60, 100, 10, 20]
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(web: httpx.Client) -> None:

@@ -16,7 +16,8 @@ from facecycle.api import FaceCycle
 from facecycle.errors import FaceCycleError
 from facecycle.serve.endpoints import router
 from facecycle.serve.faces import BadRequest
-from facecycle.serve.limits import LimitBody, Limits
+from facecycle.serve.gate import Gate
+from facecycle.serve.limits import Limits
 from facecycle.serve.service import Service
 
 DESCRIPTION = (
@@ -38,10 +39,10 @@ def build_app(fc: FaceCycle, limits: Limits | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.service = Service(fc, limits)
         yield
-        app.state.service.batcher.close()
+        app.state.service.close()
 
     app = FastAPIOffline(title="FaceCycle", version=__version__, description=DESCRIPTION, lifespan=lifespan)
-    app.add_middleware(LimitBody, most=limits.bytes)
+    app.add_middleware(Gate, limits=limits)
     app.add_exception_handler(BadRequest, refuse)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, refuse_values)  # type: ignore[arg-type]
     app.add_exception_handler(FaceCycleError, fail)  # type: ignore[arg-type]

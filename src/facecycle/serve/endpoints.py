@@ -1,6 +1,5 @@
 """The endpoints, one for each verb. Annotations are evaluated here, since FastAPI reads them."""
 
-import asyncio
 import io
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from facecycle.serve.faces import BadRequest
 from facecycle.serve.service import Service
 
 ERRORS: dict[int | str, dict[str, Any]] = {
+    408: {"description": "the pictures did not arrive in time"},
     413: {"description": "more bytes or pixels than are taken"},
     415: {"description": "no picture"},
     422: {"description": "no face in the picture, or a parameter out of range"},
@@ -67,7 +67,7 @@ async def healthz(service: Asked) -> dict[str, Any]:
     about = service.fc.about
     return {
         "status": "ok", "version": __version__, "crop": about.crop, "size": about.image_size,
-        "dimensions": about.code_dim, "licence": about.licence, "pending": service.pending,
+        "dimensions": about.code_dim, "licence": about.licence, "pending": len(service.requests),
     }  # fmt: skip
 
 
@@ -80,7 +80,7 @@ async def embed(service: Asked, picture: Picture, cropped: Cropped = False) -> d
         box = None if np.isnan(codes.boxes[0]).any() else codes.boxes[0].tolist()
         return {**{name: getattr(codes, name)[0].tolist() for name in CODES}, "box": box}
 
-    return await service.answer(work)
+    return await service.answer(work, picture=picture)
 
 
 @router.post("/frontalize", response_class=Response, responses=PNG)
@@ -91,9 +91,9 @@ async def frontalize(
 
     async def work() -> Response:
         face = await service.fine_face(picture, "picture", cropped, size, paste)
-        return await png(await service.remade("frontalize", face))
+        return await service.in_thread(png, await service.remade("frontalize", face))
 
-    return await service.answer(work)
+    return await service.answer(work, picture=picture)
 
 
 @router.post("/deexpress", response_class=Response, responses=PNG)
@@ -109,9 +109,9 @@ async def deexpress(
 
     async def work() -> Response:
         face = await service.fine_face(picture, "picture", cropped, size, paste)
-        return await png(await service.remade("deexpress", face, keep))
+        return await service.in_thread(png, await service.remade("deexpress", face, keep))
 
-    return await service.answer(work)
+    return await service.answer(work, picture=picture)
 
 
 @router.post("/translate", response_class=Response, responses=PNG)
@@ -131,9 +131,9 @@ async def translate(
     async def work() -> Response:
         one = await service.fine_face(source, "source", cropped, size, paste)
         other = await service.face(driver, "driver", cropped)
-        return await png(await service.translated(one, other, identity, motion, keep_pose))
+        return await service.in_thread(png, await service.translated(one, other, identity, motion, keep_pose))
 
-    return await service.answer(work)
+    return await service.answer(work, source=source, driver=driver)
 
 
 @router.post("/compare", responses=ERRORS)
@@ -148,15 +148,11 @@ async def compare(service: Asked, a: Picture, b: Picture, cropped: Cropped = Fal
             "threshold": found.threshold, "calibrated": found.calibrated,
         }  # fmt: skip
 
-    return await service.answer(work)
+    return await service.answer(work, a=a, b=b)
 
 
-async def png(picture: np.ndarray) -> Response:
-    """A made picture as an answer; a large one takes seconds, which others need not wait for."""
-
-    def write() -> bytes:
-        stream = io.BytesIO()
-        Image.fromarray(picture).save(stream, "PNG", compress_level=QUICK, **made(".png"))
-        return stream.getvalue()
-
-    return Response(await asyncio.to_thread(write), media_type="image/png")
+def png(picture: np.ndarray) -> Response:
+    """A made picture as an answer; for a large one that takes seconds."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG", compress_level=QUICK, **made(".png"))
+    return Response(stream.getvalue(), media_type="image/png")

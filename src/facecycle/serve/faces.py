@@ -1,17 +1,14 @@
-"""Bytes -> the face in them, and the errors of bytes that hold none."""
+"""An upload -> the face in it, and the errors of one that holds none."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
-import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
+from starlette.datastructures import UploadFile
 
 from facecycle.api import FaceCycle
 from facecycle.apply.faces import PictureFace
-from facecycle.data.pictures import FORMATS, PictureError, read_picture
+from facecycle.data.pictures import PictureError, TooManyPixels, picture_size, read_picture
 
 
 class BadRequest(Exception):
@@ -23,40 +20,39 @@ class BadRequest(Exception):
 
 
 class FaceFinder:
-    """Finds the main face of a picture that came as bytes."""
+    """Finds the main face of a picture that was sent."""
 
     def __init__(self, fc: FaceCycle, most_pixels: int) -> None:
         self.fc, self.most_pixels = fc, most_pixels
 
-    def find(
-        self, data: bytes, name: str, cropped: bool = False, whole: bool = False, fine: int | None = None
-    ) -> PictureFace:
-        """The face of a picture; ``whole`` and ``fine`` as in `FaceReader`.
+    def measure(self, file: UploadFile, name: str) -> int:
+        """How many pixels a picture has, known before one is decoded.
 
         Raises:
-            BadRequest: 413 too many pixels, 415 no picture, 422 no face.
+            BadRequest: 413 too many pixels, 415 no picture.
         """
-        picture = self.read(data, name)
+        if file.size == 0:
+            raise BadRequest(415, f"{name}: empty; send a JPEG, PNG or WebP")
+        try:
+            width, height = picture_size(file.file, name, self.most_pixels)
+        except PictureError as error:
+            raise BadRequest(413 if isinstance(error, TooManyPixels) else 415, str(error)) from None
+        return width * height
+
+    def find(
+        self, file: UploadFile, name: str, cropped: bool = False, whole: bool = False, fine: int | None = None
+    ) -> PictureFace:
+        """The face of a picture that was measured; ``whole`` and ``fine`` as in `FaceReader`.
+
+        Raises:
+            BadRequest: 415 a damaged picture, 422 no face.
+        """
+        try:
+            picture = read_picture(file.file, name)
+        except PictureError as error:
+            raise BadRequest(415, str(error)) from None
         row = next(iter(self.fc.read(picture, cropped=cropped, whole=whole, fine=fine)))
         if row.crop is None:
             mend = "send a picture that shows one, or a face crop with ?cropped=true"
             raise BadRequest(422, f"{name}: {row.status}; {mend}")
         return replace(row, name=name)
-
-    def read(self, data: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture, its size known before any pixel is decoded."""
-        if not data:
-            raise BadRequest(415, f"{name}: empty; send a JPEG, PNG or WebP")
-        try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                width, height = image.size
-        except Image.DecompressionBombError:
-            raise BadRequest(413, f"{name}: over the limit of {self.most_pixels:,} pixels") from None
-        except Exception:  # Pillow's readers raise a dozen kinds on damage
-            raise BadRequest(415, f"{name}: no picture; send a JPEG, PNG or WebP") from None
-        if width * height > self.most_pixels:
-            raise BadRequest(413, f"{name}: {width}x{height}, over the limit of {self.most_pixels:,} pixels")
-        try:
-            return read_picture(data, name)
-        except PictureError as error:
-            raise BadRequest(415, str(error)) from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from PIL import Image
 
 from facecycle.apply.inputs import OK
 from facecycle.apply.remake import Faces
+from facecycle.data.files import disk_space
 from facecycle.draw import MADE
 from facecycle.errors import FaceCycleError
 
@@ -28,7 +31,7 @@ class ClipWriter:
         sound_from: a video whose sound is copied, packet by packet.
 
     Raises:
-        FaceCycleError: another suffix, or PyAV is missing.
+        FaceCycleError: another suffix, PyAV is missing, or, later on, FFmpeg cannot write it.
     """
 
     def __init__(self, path: Path, sound_from: Path | None = None) -> None:
@@ -60,16 +63,31 @@ class ClipWriter:
     def __exit__(self, kind: Any, *_: object) -> None:
         try:
             if kind is None and self._stream is not None:
-                self._container.mux(self._stream.encode())
-                if self._sound:
-                    self._sound.copy_until(None)
-        finally:
-            self._container.close()
-            if self._sound:
-                self._sound.close()
-            if kind is None and self.frames:
+                with self._writing():
+                    self._container.mux(self._stream.encode())
+                    if self._sound:
+                        self._sound.copy_until(None)
+                    self._container.close()
                 self._partial.replace(self.path)
-            self._partial.unlink(missing_ok=True)
+        finally:
+            try:
+                with suppress(self._av.error.FFmpegError):  # closing writes the end, of what is given up too
+                    self._container.close()
+                if self._sound:
+                    self._sound.close()
+            finally:
+                self._partial.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """FFmpeg's errors as one that says what to do."""
+        try:
+            with disk_space(self.path):
+                yield
+        except self._av.error.FFmpegError as error:
+            raise FaceCycleError(
+                f"{self.path}: cannot be written as a video ({error.strerror}); choose another suffix, such as .mkv"
+            ) from error
 
     def add(self, picture: UInt8[np.ndarray, "h w 3"], time: float) -> None:
         """Show ``picture`` from ``time`` (seconds) on; all have the size of the first."""
@@ -80,10 +98,11 @@ class ClipWriter:
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame.pts = self._last = max(self._last + 1, round(time * TICKS))
         frame.time_base = Fraction(1, TICKS)
-        self._container.mux(stream.encode(frame))
+        with self._writing():
+            self._container.mux(stream.encode(frame))
+            if self._sound:
+                self._sound.copy_until(time)
         self.frames += 1
-        if self._sound:
-            self._sound.copy_until(time)
 
     def _begin(self, picture: np.ndarray) -> Any:
         codec = CODECS[self.path.suffix.lower()]
@@ -119,16 +138,23 @@ class _Sound:
             return None
         stream, pictures = source.streams.audio[0], source.streams.video[0]
         start = float((pictures.start_time or 0) * (pictures.time_base or 0))
-        if stream.codec_context.name not in target.supported_codecs:
+        if not _fits(path, target.format.name):
             sound = cls(source, stream, target, None, start)
-            sound.note = f"sound left out: {stream.codec_context.name} does not fit this kind of file; use .mkv"
+            codec = stream.codec_context.name if stream.codec_context else "its codec"  # None: not known to FFmpeg
+            mend = "; use .mkv" if _fits(path, "matroska") else ""
+            sound.note = f"sound left out: {codec} does not fit this kind of file{mend}"
             return sound
         return cls(source, stream, target, target.add_stream_from_template(stream), start)
 
     def copy_until(self, time: float | None) -> None:
         """Copy what is heard up to ``time``; None: all the rest."""
+        from av.error import FFmpegError
+
         while self._out is not None:
-            packet = self._waiting or next(self._packets, None)
+            try:
+                packet = self._waiting or next(self._packets, None)
+            except FFmpegError as error:
+                self.note, packet = f"sound breaks off: {error.strerror}", None
             self._waiting = None
             if packet is None:
                 self._out = None
@@ -146,6 +172,28 @@ class _Sound:
 
     def close(self) -> None:
         self._source.close()
+
+
+def _fits(path: Path, format: str) -> bool:
+    """Whether a file of such a format takes the sound of a video.
+
+    FFmpeg's lists of codecs promise more than its formats keep: of some sounds the header is refused, of others the
+    end of a file that holds any. So the first packet is written to such a file in memory.
+    """
+    import av
+    from av.error import FFmpegError
+
+    try:
+        with av.open(str(path)) as source, av.open(io.BytesIO(), "w", format=format) as trial:
+            stream = source.streams.audio[0]
+            out = trial.add_stream_from_template(stream)
+            packet = next(source.demux(stream))
+            if packet.dts is not None:  # else there is none
+                packet.stream = out
+                trial.mux(packet)
+    except (FFmpegError, ValueError):
+        return False
+    return True
 
 
 def write_clip(
@@ -183,8 +231,8 @@ def write_clip(
         if not clip.frames:
             why = remarks[0] if remarks else (str(out), f"no face in any of {waiting} frames")
             raise FaceCycleError(": ".join(why))
-        if clip.note:
-            remarks.append((str(out), clip.note))
+    if clip.note:
+        remarks.append((str(out), clip.note))
     if faceless:
         remarks.append((str(out), f"{faceless} frames without a face"))
     return remarks

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import numpy as np
 from jaxtyping import UInt8
@@ -25,13 +29,36 @@ def webcam_frames(index: int) -> Iterator[tuple[float, UInt8[np.ndarray, "h w 3"
     camera = cv2.VideoCapture(index)
     start = time.monotonic()
     try:
-        given, picture = camera.read()
-        if not given:
-            raise FaceCycleError(f"webcam:{index}: gives no picture; is there such a camera, and is it free?")
-        while given:
-            yield time.monotonic() - start, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        with _interrupts() as interrupted:
             given, picture = camera.read()
-    except KeyboardInterrupt:
-        return
+            if not given:
+                raise FaceCycleError(f"webcam:{index}: gives no picture; is there such a camera, and is it free?")
+            while given and not interrupted():
+                yield time.monotonic() - start, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+                given, picture = camera.read()
     finally:
         camera.release()
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Gives a function that tells whether Ctrl-C was pressed; a second one acts as usual.
+
+    An exception would mostly come while networks run or files are written, and what was recorded would be lost.
+    """
+    pressed = False
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(number, former)
+
+    if threading.current_thread() is not threading.main_thread():  # signals reach that one alone
+        yield lambda: False
+        return
+    former = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, former)

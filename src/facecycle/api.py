@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facecycle.apply.compare import BY, THRESHOLD, Comparison, Hits, cosine, nearest
-from facecycle.apply.embed import Codes, about_codes, concatenate, embed_batches, refuse_single
+from facecycle.apply.embed import Codes, embed_all, embed_batches, encode_rows
 from facecycle.apply.encoders import About, Encoders, load_encoders
-from facecycle.apply.faces import OK, PASTED, SIZE, FaceReader
+from facecycle.apply.faces import OK, PASTED, SIZE, FaceReader, one_crop
 from facecycle.errors import FaceCycleError
 from facecycle.hub import DEFAULT, find_weights
 
 if TYPE_CHECKING:  # these load torch
     from facecycle.apply.remake import Faces
     from facecycle.apply.torch_networks import TorchNetworks
+    from facecycle.apply.transfer import Puppet
 
 BATCH = 64
 MOST_STEPS = 1000  # of an interpolation, which is held in memory
@@ -31,13 +32,15 @@ MOST_STEPS = 1000  # of an interpolation, which is held in memory
 class FaceCycle:
     """Trained weights, ready for use. Inputs may be anything that `facecycle.apply.inputs` knows.
 
-    Every method takes ``cropped`` (the pictures are face crops already), ``face`` (``largest``, ``all``, or a number
-    counted from the left, from 0) and ``batch_size``. A bad input among several becomes a row whose ``status`` says
-    what is wrong; a single bad one raises `FaceCycleError`.
+    What reads pictures takes ``cropped``: they are face crops already. What reads many takes ``face``
+    (``largest``, ``all``, or a number counted from the left, from 0) and ``batch_size``; a bad input among several
+    becomes a row whose ``status`` says what is wrong, a single bad one raises `FaceCycleError`. Where one face is
+    wanted (the ``query`` of a search, the ``source`` of a translation, ``a`` and ``b``) it is the largest of a single
+    picture, and an input of several pictures raises `FaceCycleError`.
 
     Those that make faces take ``size``, the pixels of a face: what the networks do not show at their own resolution is
-    fetched from the picture, as far as it is there (`facecycle.model.detail`). With ``paste`` they give whole pictures
-    too.
+    fetched from the picture, as far as it is there (`facecycle.model.detail`). With ``paste`` all but `interpolate`
+    give whole pictures too.
 
     Args:
         encoders: the networks; see `from_pretrained`.
@@ -109,27 +112,21 @@ class FaceCycle:
         cropped: bool = False,
         face: str | int = "largest",
     ) -> Codes:
-        """Motion and identity codes; with ``out`` they are written to .npz, .csv or .parquet besides."""
-        reader = self.read(inputs, cropped=cropped, face=face)
-        codes = concatenate(list(embed_batches(self.encoders, reader, batch_size)))
-        refuse_single(reader, codes)
-        if out is not None:
-            codes.save(Path(out), about_codes(self.encoders))
-        return codes
+        """Motion, identity and expression codes; with ``out`` they are written to .npz, .csv or .parquet besides."""
+        return embed_all(self.encoders, self.read(inputs, cropped=cropped, face=face), batch_size, out)
 
     def compare(self, a: Any, b: Any, *, threshold: float | None = None, cropped: bool = False) -> Comparison:
         """How alike two faces are, and whether they are one person's.
 
         ``threshold``: similarity of identity from which they are; by default the one measured for these weights, or
         0.5 where none was.
+
+        Raises:
+            FaceCycleError: a threshold out of [-1, 1], or an input that is not one picture with a face.
         """
         if threshold is not None and not -1 <= threshold <= 1:
             raise FaceCycleError(f"threshold {threshold}: similarities lie between -1 and 1")
-        one, other = (self.embed(x, cropped=cropped) for x in (a, b))
-        for codes in (one, other):
-            if len(codes) != 1:
-                raise FaceCycleError(f"compare takes two pictures, one of the inputs holds {len(codes)}")
-        return self.compare_codes(one, other, threshold)
+        return self.compare_codes(self._embed_one(a, cropped), self._embed_one(b, cropped), threshold)
 
     def compare_codes(self, one: Codes, other: Codes, threshold: float | None = None) -> Comparison:
         """`compare` for codes that are there already, a row each."""
@@ -154,10 +151,13 @@ class FaceCycle:
 
         ``by``: ``identity`` (the same person) or ``motion`` (the same expression and pose). ``on_bad`` is told the name
         and the status of what holds no face.
+
+        Raises:
+            FaceCycleError: another ``by``, a query that is not one picture with a face, or no face in ``inputs``.
         """
         if by not in BY:
             raise FaceCycleError(f"by {by!r}: give identity or motion")
-        code = getattr(self.embed(query, cropped=reading.get("cropped", False)), by)[0]
+        code = getattr(self._embed_one(query, reading.get("cropped", False)), by)[0]
         names: list[str] = []
         codes: list[np.ndarray] = []
         for batch in self.embed_batches(inputs, batch_size=batch_size, **reading):
@@ -208,14 +208,20 @@ class FaceCycle:
             keep_pose: take the driver's expression alone; at ``motion=0`` the face has none. Needs the whole identity.
             size: pixels of a face.
             paste: also give the source's picture with the new face in it; faces then have 512 pixels.
-            options: as for all methods.
+            options: ``cropped`` for all pictures; ``face`` and ``batch_size`` for the driver's.
+
+        Raises:
+            FaceCycleError: a source that is not one picture with a face, or a strength out of bounds.
         """
         strength: dict[str, Any] = {"identity": identity, "motion": motion, "keep_pose": keep_pose}
         return self._collect(self.translate_batches(source, driver, **strength, size=size, paste=paste, **options))
 
     def interpolate(self, a: Any, b: Any, *, steps: int = 9, size: int = SIZE, cropped: bool = False) -> Faces:
-        """``steps`` faces from ``a`` to ``b``, both codes changing evenly."""
-        from facecycle.apply.remake import one_crop
+        """``steps`` faces from ``a`` to ``b``, both codes changing evenly.
+
+        Raises:
+            FaceCycleError: too few steps or too many, or an input that is not one picture with a face.
+        """
         from facecycle.apply.transfer import interpolate_pair
 
         if not 2 <= steps <= MOST_STEPS:
@@ -255,19 +261,41 @@ class FaceCycle:
         **reading: Any,
     ) -> Iterator[Faces]:
         """`translate` batch by batch: a video drives a picture in memory that does not grow."""
-        from facecycle.apply.remake import one_crop
+        puppet = self.puppet(
+            source,
+            identity=identity,
+            motion=motion,
+            keep_pose=keep_pose,
+            size=size,
+            paste=paste,
+            cropped=reading.get("cropped", False),
+        )
+        return puppet.follow(self.read(driver, **reading), batch_size)
+
+    def puppet(
+        self,
+        source: Any,
+        *,
+        identity: float = 1.0,
+        motion: float = 1.0,
+        keep_pose: bool = False,
+        size: int = SIZE,
+        paste: bool = False,
+        cropped: bool = False,
+    ) -> Puppet:
+        """The source of `translate`, with its arguments and errors, read once for any number of drivers."""
         from facecycle.apply.transfer import Puppet, check_strengths
 
         check_strengths(identity, motion, keep_pose)
         networks = self.networks("translate")
-        row = one_crop(self.read_fine(source, size, paste, cropped=reading.get("cropped", False)))
-        return Puppet(networks, row, identity, motion, keep_pose).follow(self.read(driver, **reading), batch_size)
+        row = one_crop(self.read_fine(source, size, paste, cropped=cropped))
+        return Puppet(networks, row, identity, motion, keep_pose)
 
     def networks(self, verb: str) -> TorchNetworks:
         """All five networks.
 
         Raises:
-            FaceCycleError: the weights hold the encoders only.
+            FaceCycleError: the weights hold the encoders only, or a rival method trained them.
         """
         from facecycle.apply.torch_networks import TorchNetworks
 
@@ -276,12 +304,12 @@ class FaceCycle:
                 f"{self.about.source}: holds the encoders only, which {verb} is not made with; give the run folder or "
                 ".safetensors file that it was exported from"
             )
-        method = self.about.trained.get("method", "facecycle")
-        if method != "facecycle":
-            raise FaceCycleError(
-                f"{self.about.source}: trained by {method}, which makes no pictures: {verb} needs others"
-            )
+        self.encoders.check_pictures(verb)
         return self.encoders
+
+    def _embed_one(self, picture: Any, cropped: bool) -> Codes:
+        """`embed` for what shows exactly one face; anything else raises `FaceCycleError`."""
+        return encode_rows(self.encoders, [one_crop(self.read(picture, cropped=cropped))])
 
     def _collect(self, batches: Iterator[Faces]) -> Faces:
         from facecycle.apply.remake import concatenate_faces

@@ -88,12 +88,25 @@ def refuse_single(reader: FaceReader, codes: Codes) -> None:
         raise FaceCycleError(f"{codes.names[-1]}: {codes.status[-1]}")
 
 
+def embed_all(encoders: Encoders, reader: FaceReader, batch_size: int, out: str | Path | None = None) -> Codes:
+    """All codes at once, written to ``out`` too if that is given.
+
+    Raises:
+        FaceCycleError: a single picture without a face, or ``out`` is of a kind that is not written.
+    """
+    codes = concatenate(list(embed_batches(encoders, reader, batch_size)))
+    refuse_single(reader, codes)
+    if out is not None:
+        codes.save(Path(out), about_codes(encoders))
+    return codes
+
+
 def embed(
     pictures: Any,
     weights: Path,
     out: Path | None = None,
     cropped: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     batch_size: int = 64,
     detector_weights: str | None = None,
     face: str | int = "largest",
@@ -105,7 +118,7 @@ def embed(
         weights: a run folder, a weights file, or an exported ``.onnx`` file.
         out: where to write the codes: ``.npz``, ``.csv`` or ``.parquet``.
         cropped: the pictures are face crops already: no detector is run.
-        device: where the networks run.
+        device: where the networks run: ``cpu``, ``cuda``, ``mps``, or ``auto``.
         batch_size: pictures at a time.
         detector_weights: file of the face detector, where the installed one is not wanted.
         face: ``largest``, ``all``, or the number of a face from the left.
@@ -115,11 +128,7 @@ def embed(
     """
     encoders = load_encoders(weights, device)
     reader = FaceReader(pictures, encoders.about.image_size, cropped, detector_weights, face)
-    codes = concatenate(list(embed_batches(encoders, reader, batch_size)))
-    refuse_single(reader, codes)
-    if out is not None:
-        codes.save(out, about_codes(encoders))
-    return codes
+    return embed_all(encoders, reader, batch_size, out)
 
 
 def about_codes(encoders: Encoders) -> dict[str, str]:

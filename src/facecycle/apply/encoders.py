@@ -40,7 +40,7 @@ class Encoders(Protocol):
         ...
 
 
-def load_encoders(path: Path, device: str = "cpu") -> Encoders:
+def load_encoders(path: Path, device: str = "auto") -> Encoders:
     """The encoders of a run folder, a ``.safetensors`` file, or an exported ``.onnx`` file.
 
     Raises:

@@ -82,6 +82,8 @@ PARTS: dict[str, type[_Part]] = {"encoders": Encoders, "frontalizer": Frontalize
 def export(weights: Path, out: Path, format: str = "onnx") -> list[Exported]:
     """Write every part into the folder ``out``, for any batch size, and compare each with PyTorch.
 
+    Of weights that a rival method trained, the encoders alone: nobody taught the others.
+
     Args:
         weights: a run folder, or a ``.safetensors`` file.
         out: a folder; its files say of themselves what they take, their crop, licence and training.
@@ -97,8 +99,9 @@ def export(weights: Path, out: Path, format: str = "onnx") -> list[Exported]:
     if out.exists() and not out.is_dir():
         raise FaceCycleError(f"{out}: a file; name a folder, three files are written there")
     loaded = TorchNetworks(weights, "cpu")
+    parts = PARTS if loaded.makes_pictures else ["encoders"]
     out.mkdir(parents=True, exist_ok=True)
-    return [_export_part(name, loaded, out / f"{name}{FORMATS[format]}", format) for name in PARTS]
+    return [_export_part(name, loaded, out / f"{name}{FORMATS[format]}", format) for name in parts]
 
 
 def _export_part(name: str, loaded: TorchNetworks, path: Path, format: str) -> Exported:

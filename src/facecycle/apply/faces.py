@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from facecycle.data.detect import Detector, Face, main_face, shared_detector
 from facecycle.data.track import SceneChange
 from facecycle.errors import FaceCycleError
 
-__all__ = ["OK", "FaceReader", "PictureFace"]
+__all__ = ["OK", "FaceReader", "PictureFace", "one_crop"]
 
 SMALLEST = 16.0  # pixels of a face's shorter side; a smaller one has nothing to read
 CHOICES = ("largest", "all")
@@ -73,7 +74,7 @@ class FaceReader:
         whole: bool = False,
         fine: int | None = None,
     ) -> None:
-        if face not in CHOICES and not str(face).isdigit():
+        if face not in CHOICES and not str(face).isdecimal():
             raise FaceCycleError(f"face {face!r}: give largest, all, or a number counted from the left, from 0")
         self.size, self.face, self.whole, self.fine = size, face, whole, fine
         self._detector_options = "none" if cropped else "yunet", detector_weights
@@ -151,6 +152,20 @@ class FaceReader:
             return [(steady and steady.recall(large)) or main_face(large, picture.shape[1], picture.shape[0])]
         index = int(self.face)
         return [large[index]] if index < len(large) else f"no face {index}: {len(large)} in the picture, counted from 0"
+
+
+def one_crop(reader: FaceReader) -> PictureFace:
+    """The face of an input, where exactly one is needed.
+
+    Raises:
+        FaceCycleError: it has none, or several.
+    """
+    row, *others = islice(reader, 2)
+    if others:
+        raise FaceCycleError(f"{row.name}, {others[0].name}: exactly one face is needed here; give a single picture")
+    if row.crop is None:
+        raise FaceCycleError(f"{row.name}: {row.status}")
+    return row
 
 
 def resized(face: UInt8[np.ndarray, "s s 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:

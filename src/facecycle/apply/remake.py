@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facecycle.apply import transform
 from facecycle.apply.faces import OK, FaceReader, PictureFace
+from facecycle.apply.faces import one_crop as one_crop  # the page of the demo finds it here
 from facecycle.apply.paste import paste
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.data.crop import Crop
@@ -131,15 +132,3 @@ def concatenate_faces(batches: Sequence[Faces]) -> Faces:
 
     faces, boxes, times = (np.concatenate([getattr(b, name) for b in batches]) for name in ("faces", "boxes", "times"))
     return Faces(together("names"), together("status"), faces, boxes, times, together("squares"), together("pictures"))
-
-
-def one_crop(reader: FaceReader) -> PictureFace:
-    """The first face of an input, where exactly one is needed.
-
-    Raises:
-        FaceCycleError: it has none.
-    """
-    row = next(iter(reader))
-    if row.crop is None:
-        raise FaceCycleError(f"{row.name}: {row.status}")
-    return row

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from facecycle.apply.encoders import About
+from facecycle.errors import FaceCycleError
 from facecycle.model.encoder import read_codes
 from facecycle.model.networks import Networks
 from facecycle.model.weights import load_networks
@@ -33,6 +34,23 @@ class TorchNetworks:
         self.about = About(
             weights.model.image_size, weights.model.code_dim, weights.crop, weights.licence, weights.trained, str(path)
         )
+
+    @property
+    def makes_pictures(self) -> bool:
+        """Whether all five were trained: rival methods teach the encoders, and leave the others as they began."""
+        return self.about.trained.get("method", "facecycle") == "facecycle"
+
+    def check_pictures(self, verb: str) -> None:
+        """Refuse to make pictures with networks that nobody taught how.
+
+        Raises:
+            FaceCycleError: a rival method trained them.
+        """
+        if not self.makes_pictures:
+            method = self.about.trained["method"]
+            raise FaceCycleError(
+                f"{self.about.source}: trained by {method}, which makes no pictures: {verb} needs others"
+            )
 
     @torch.inference_mode()
     def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "3 n d"]:

@@ -143,6 +143,30 @@ def test_a_search_tells_what_it_could_not_look_at(fc: FaceCycle, tmp_path: Path)
     assert told == {str(tmp_path / "bad.png"): "no picture, or in a format that is not read"}
 
 
+def test_where_one_face_is_wanted_several_and_none_are_refused(fc: FaceCycle, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    face = face_picture(1)
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        face_picture(0).save(folder / name)
+    (tmp_path / "bad.png").write_text("no picture")
+    verbs = {
+        "query": lambda one: fc.search(one, face, cropped=True),
+        "source": lambda one: fc.translate(one, face, cropped=True),
+        "a": lambda one: fc.interpolate(one, face, cropped=True),
+        "b": lambda one: fc.interpolate(face, one, cropped=True),
+        "one": lambda one: fc.compare(one, face, cropped=True),
+        "other": lambda one: fc.compare(face, one, cropped=True),
+    }
+    for verb in verbs.values():
+        for several in (folder, [tmp_path / "bad.png", face], [face, tmp_path / "bad.png"]):
+            with pytest.raises(FaceCycleError, match="exactly one face is needed here; give a single picture"):
+                verb(several)
+        with pytest.raises(FaceCycleError, match=r"bad\.png: no picture"):
+            verb(tmp_path / "bad.png")
+
+
 def test_weights_that_are_nowhere_say_where_was_looked(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACECYCLE_WEIGHTS", str(tmp_path))
     with pytest.raises(FaceCycleError, match=str(tmp_path)):

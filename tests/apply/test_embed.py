@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -12,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from facecycle.api import FaceCycle
+from facecycle.apply import transform
 from facecycle.apply.embed import embed
 from facecycle.apply.faces import FaceReader
 from facecycle.apply.inputs import find_items
@@ -81,8 +84,50 @@ def test_a_folder_becomes_codes(pictures: Path, weights: Path, tmp_path: Path, c
 
 
 def test_codes_do_not_depend_on_the_batch_size(pictures: Path, weights: Path) -> None:
-    one, all_ = (embed([pictures], weights, cropped=True, batch_size=size) for size in (1, 64))
+    one, all_ = (embed([pictures], weights, cropped=True, device="cpu", batch_size=size) for size in (1, 64))
     np.testing.assert_allclose(one.motion, all_.motion, atol=1e-5)
+
+
+def test_codes_are_made_where_faces_are(pictures: Path, weights: Path) -> None:
+    devices = [inspect.signature(how).parameters["device"].default for how in (embed, FaceCycle.from_pretrained)]
+    assert devices == ["auto", "auto"]
+    one = embed(pictures, weights, cropped=True, device="cpu")
+    other = FaceCycle.from_pretrained(weights, "cpu").embed(pictures, cropped=True)
+    np.testing.assert_array_equal(one.motion, other.motion)
+
+
+def test_a_source_is_read_once_and_never_written_over(
+    pictures: Path, weights: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, person = [], transform.person
+    monkeypatch.setattr(transform, "person", lambda *given: made.append(given) or person(*given))
+    source, drivers = pictures / "0.png", [pictures / "1.png", pictures / "2.png"]
+    before = source.read_bytes()
+    options = ["--weights", weights, "--cropped", "--size", 32, "--device", "cpu"]
+    for place, given in ((source, drivers[:1]), (pictures / "." / "0.png", drivers[:1])):
+        code, _, error = command(capsys, monkeypatch, "translate", source, *given, *options, "--out", place)
+        assert (code, error.strip().endswith("0.png: is an input; choose another place with --out")) == (2, True)
+    made.clear()
+    out = pictures.parent / "out"
+    code, _, error = command(capsys, monkeypatch, "translate", source, *drivers, *options, "--out", out)
+    assert (code, error) == (0, "")
+    assert sorted(path.name for path in out.iterdir()) == ["1.png", "2.png"]
+    assert len(made) == 1
+    for name in ("cycle", "embed"):
+        shown = ["--out", source] if name == "cycle" else ["--out", out / "codes.npz", "--figure", source]
+        code, _, error = command(capsys, monkeypatch, name, source, "--weights", weights, "--cropped", *shown)
+        assert code == 2
+        assert "0.png: is an input" in error
+    assert source.read_bytes() == before
+
+
+def test_a_rival_s_weights_draw_no_sheet(pictures: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    file, out = tmp_path / "weights.safetensors", tmp_path / "sheet.png"
+    save_weights(tiny_networks(), file, MODEL, "CC0", {"method": "simclr"})
+    code, _, error = command(capsys, monkeypatch, "cycle", pictures, "--weights", file, "--cropped", "--out", out)
+    assert code == 2
+    assert "trained by simclr, which makes no pictures: cycle needs others" in error
+    assert not out.exists()
 
 
 def test_one_bad_picture_gets_a_row_with_its_status(pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch):
@@ -241,7 +286,7 @@ def test_colour_layouts_of_one_picture_give_one_crop(tmp_path: Path) -> None:
 
 def test_a_face_set_gives_its_crops_and_survives_a_damaged_one(weights: Path, tmp_path: Path) -> None:
     root = make_faceset(tmp_path / "set", [2, 2])
-    codes = embed([root], weights)
+    codes = embed([root], weights, device="cpu")
     faces = FaceSet.open(root)
     assert codes.names == faces.columns["key"].tolist()
     assert codes.status == ["ok"] * 4
@@ -251,7 +296,7 @@ def test_a_face_set_gives_its_crops_and_survives_a_damaged_one(weights: Path, tm
     with open(root / "shards/00000.tar", "r+b") as tar:
         tar.seek(int(faces.columns["offset"][2]))
         tar.write(bytes(int(faces.columns["nbytes"][2])))
-    damaged = embed([root], weights)
+    damaged = embed([root], weights, device="cpu")
     assert [status == "ok" for status in damaged.status] == [True, True, False, True]
     assert np.isnan(damaged.motion[2]).all()
     np.testing.assert_allclose(damaged.motion[3], codes.motion[3], atol=1e-5)

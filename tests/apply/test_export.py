@@ -72,6 +72,13 @@ def test_onnx_codes_need_no_torch(exported: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_of_a_rival_s_weights_the_encoders_alone_are_exported(tmp_path: Path) -> None:
+    save_weights(tiny_networks(), tmp_path / "weights.safetensors", MODEL, "CC0", {"method": "simclr"})
+    parts = export(tmp_path / "weights.safetensors", tmp_path / "out", "torch")
+    assert [part.path.name for part in parts] == ["encoders.pt2"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["encoders.pt2"]
+
+
 def test_a_tampered_file_is_refused(exported: Path, tmp_path: Path) -> None:
     broken = tmp_path / "encoders.onnx"
     broken.write_bytes((exported / "encoders.onnx").read_bytes()[:2000])

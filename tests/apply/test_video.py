@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +16,11 @@ import pytest
 from PIL import ExifTags, Image
 
 from facecycle import FaceCycle, FaceCycleError
+from facecycle.apply import video
+from facecycle.apply.cycle import cycle
 from facecycle.apply.figures import Sample, draw_figure
+from facecycle.apply.inputs import Item, find_items
+from facecycle.apply.remake import Faces
 from facecycle.apply.save import save_remade
 from facecycle.draw import MADE
 from facecycle.model.weights import save_weights
@@ -38,23 +44,28 @@ def frames() -> list[np.ndarray]:
     return [np.ascontiguousarray(picture.transpose(1, 2, 0)) for who in (0, 1) for picture in stream[0, who]]
 
 
-def write(path: Path, frames: list[np.ndarray], times: list[float], sound: bool = False) -> Path:
+def write(path: Path, frames: list[np.ndarray], times: list[float], sound: str = "", layout: str = "mono") -> Path:
+    """A video, with a tone by the codec ``sound`` if one is named."""
+    tick = Fraction(1, RATE if path.suffix == ".avi" else 1000)  # an AVI's frames are as long as its ticks
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=RATE)
+        video = container.add_stream("mpeg4" if path.suffix == ".avi" else "libx264", rate=RATE)
         video.width, video.height, video.pix_fmt = frames[0].shape[1], frames[0].shape[0], "yuv420p"
-        video.codec_context.time_base = Fraction(1, 1000)
-        audio = container.add_stream("aac", rate=16000) if sound else None
+        video.codec_context.time_base = tick
+        audio = container.add_stream(sound, rate=16000, layout=layout) if sound else None
         for picture, time in zip(frames, times, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
+            frame.pts, frame.time_base = round(time / tick), tick
             container.mux(video.encode(frame))
         container.mux(video.encode())
         if audio is not None:
+            context = audio.codec_context
+            fit = av.AudioResampler(context.format, layout, 16000, context.frame_size or None)
             for index in range(12):
                 tone = 0.3 * np.sin(np.arange(1024) * 0.2, dtype=np.float32)[None]
                 samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
                 samples.sample_rate, samples.pts = 16000, index * 1024
-                container.mux(audio.encode(samples))
+                for part in fit.resample(samples):
+                    container.mux(audio.encode(part))
             container.mux(audio.encode())
     return path
 
@@ -71,13 +82,117 @@ def frontalize(fc: FaceCycle, video: Path, out: Path, **options: bool) -> list[t
 
 def test_times_of_a_variable_rate_and_the_sound_are_kept(fc: FaceCycle, frames, tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.35, 0.4, 0.7, 0.72]
-    source = write(tmp_path / "in.mp4", frames[:6], times, sound=True)
+    source = write(tmp_path / "in.mp4", frames[:6], times, sound="aac")
     frontalize(fc, source, tmp_path / "out.mp4")
     np.testing.assert_allclose(times_of(tmp_path / "out.mp4"), times, atol=2e-3)
     with av.open(str(source)) as before, av.open(str(tmp_path / "out.mp4")) as after:
         packets = [[bytes(p) for p in c.demux(audio=0) if p.size] for c in (before, after)]
     assert len(packets[1]) >= 8
     assert packets[1] == packets[0][: len(packets[1])]  # copied, not encoded again
+
+
+@pytest.mark.parametrize(
+    ("name", "sound", "out"),
+    [
+        ("in.avi", "pcm_s16le", "out.mp4"),  # refused when the file is closed
+        ("in.mkv", "pcm_s16le", "out.mp4"),
+        ("in.mkv", "libopus", "out.mov"),  # refused by the header
+        ("in.mkv", "flac", "out.mov"),
+        ("in.mp4", "aac", "out.webm"),  # not in the list of its codecs
+    ],
+)
+def test_sound_that_does_not_fit_is_left_out_with_a_word(
+    fc: FaceCycle, frames, tmp_path: Path, name: str, sound: str, out: str
+) -> None:
+    source = write(tmp_path / name, frames[:8], [k / RATE for k in range(8)], sound, "stereo")
+    remarks = frontalize(fc, source, tmp_path / out)
+    assert len(remarks) == 1
+    assert remarks[0][0] == str(tmp_path / out)
+    assert "sound left out" in remarks[0][1]
+    assert remarks[0][1].endswith("does not fit this kind of file; use .mkv")
+    assert len(times_of(tmp_path / out)) == 8
+    assert frontalize(fc, source, tmp_path / "kept.mkv") == []
+    with av.open(str(tmp_path / "kept.mkv")) as kept:
+        assert len(kept.streams.audio) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {name, out, "kept.mkv"}
+
+
+def test_a_sound_of_no_known_codec_is_left_out(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.avi", frames[:3], [0.0, 0.1, 0.2], "pcm_s16le")
+    data = bytearray(source.read_bytes())
+    place = data.rindex(b"strf") + 8  # the sound's WAVEFORMATEX, which begins with the codec's number
+    data[place : place + 2] = b"\x77\x77"
+    source.write_bytes(data)
+    assert "sound left out" in frontalize(fc, source, tmp_path / "out.mp4")[0][1]
+
+
+def test_a_clip_that_ffmpeg_refuses_is_one_error_and_leaves_nothing(
+    fc: FaceCycle, frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "_fits", lambda *_: True)
+    source = write(tmp_path / "in.mkv", frames[:3], [0.0, 0.1, 0.2], "pcm_s16le", "stereo")
+    with pytest.raises(FaceCycleError, match=r"out\.mp4: cannot be written as a video .* choose another suffix"):
+        frontalize(fc, source, tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mkv"]
+
+
+class Camera:
+    """What OpenCV gives for a camera that never stops."""
+
+    def __init__(self, picture: np.ndarray) -> None:
+        self.picture, self.released = picture, False
+
+    def read(self) -> tuple[bool, np.ndarray]:
+        return True, self.picture
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_ends_a_recording_and_a_second_one_gives_it_up(
+    fc: FaceCycle, frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, presses: int
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    camera, before = Camera(frames[0]), signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda index: camera)
+
+    def remake(item: Item) -> Iterator[Faces]:
+        for batch in fc.remake_batches("frontalize", item, size=64, batch_size=2):
+            for _ in range(presses):  # as if networks ran: far from the camera
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+    out, items = tmp_path / "out.mp4", fc.read("webcam:0").items
+    if presses == 1:
+        assert save_remade(items, remake, out) == []
+        assert len(times_of(out)) == 2
+        assert camera.released
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            save_remade(items, remake, out)
+        assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_video_leaves_room_on_the_sheet_and_what_is_cut_is_told(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    source = write(tmp_path / "long.mp4", frames[:6] * 3, [k / RATE for k in range(18)])
+    Image.fromarray(frames[6]).save(tmp_path / "photo.png")
+    (tmp_path / "bad.png").write_text("no picture")
+    inputs, out = [source, tmp_path / "bad.png", tmp_path / "photo.png"], tmp_path / "sheet.png"
+    left_out = cycle(inputs, Path(fc.about.source), out, cropped=True, device="cpu")
+    assert left_out == [
+        f"{tmp_path / 'bad.png'}: no picture, or in a format that is not read",
+        f"{source}: all but its first 15 faces, a sheet holds 16",
+    ]
+    side, gap, head = 96, 4, 18
+    with Image.open(out) as opened:
+        sheet = np.asarray(opened.convert("RGB")).astype(int)
+    assert sheet.shape[0] == 16 * (side + gap) + head + gap
+    last = sheet[head + 15 * (side + gap) :][:side, gap : gap + side]
+    photo = Image.fromarray(frames[6]).resize((32, 32), Image.Resampling.BOX).resize((side, side))
+    assert np.abs(last - np.asarray(photo)).mean() < 8
+    assert cycle(inputs[1:], Path(fc.about.source), out, cropped=True, device="cpu") == left_out[:1]
 
 
 def test_an_input_is_never_written_over(fc: FaceCycle, frames, tmp_path: Path) -> None:
@@ -176,6 +291,8 @@ def test_faces_are_counted_from_the_left(fc: FaceCycle, frames) -> None:
         np.testing.assert_allclose(fc.embed(both, face=index).motion[0], everybody.motion[index], atol=1e-6)
     with pytest.raises(FaceCycleError, match="no face 2: 2 in the picture"):
         fc.embed(both, face=2)
+    with pytest.raises(FaceCycleError, match="face '²': give largest, all, or a number"):
+        fc.embed(both, face="²")
 
 
 def test_a_tiny_face_says_how_small(fc: FaceCycle, frames) -> None:
@@ -188,6 +305,8 @@ def test_a_tiny_face_says_how_small(fc: FaceCycle, frames) -> None:
 def test_what_no_camera_or_path_gives_is_named(fc: FaceCycle) -> None:
     with pytest.raises(FaceCycleError, match="webcam:97"):
         fc.embed("webcam:97")
+    with pytest.raises(FaceCycleError, match="webcam:²: no such file"):
+        find_items("webcam:²", SIDE)
     with pytest.raises(FaceCycleError, match="download it first"):
         fc.embed("https://example.com/face.jpg")
 
@@ -268,7 +387,7 @@ def test_files_say_that_their_faces_were_made(fc: FaceCycle, frames, tmp_path: P
 
 
 def test_a_video_drives_a_photo_by_command(fc: FaceCycle, frames, tmp_path: Path) -> None:
-    source = write(tmp_path / "driver.mp4", frames[:4], [k / RATE for k in range(4)], sound=True)
+    source = write(tmp_path / "driver.mp4", frames[:4], [k / RATE for k in range(4)], sound="aac")
     Image.fromarray(frames[6]).save(tmp_path / "photo.png")
     command = [str(Path(sys.executable).with_name("facecycle")), "animate", "photo.png", source.name]
     options = ["--weights", fc.about.source, "--out", "out.mp4", "--size", "64", "--device", "cpu"]

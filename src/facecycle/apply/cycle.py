@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from facecycle.apply.faces import OK, FaceReader
+from facecycle.apply.faces import FaceReader
+from facecycle.apply.inputs import refuse_inputs
 from facecycle.apply.torch_networks import TorchNetworks
 from facecycle.cycles.identity import remove_identity, restore_identity
 from facecycle.cycles.motion import remove_motion, restore_motion
@@ -29,26 +31,39 @@ def cycle(
     weights: Path,
     out: Path,
     cropped: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     detector_weights: str | None = None,
     face: str | int = "largest",
 ) -> list[str]:
-    """Draw the cycle sheet of up to 16 pictures; returns what was left out and why.
+    """Draw the cycle sheet of up to 16 faces; returns what was left out and why.
+
+    Videos, and pictures of several faces, share the rows that single faces leave.
 
     Args: as for `facecycle.apply.embed.embed`; ``out`` is a PNG.
 
     Raises:
-        FaceCycleError: nothing to read, unusable weights, or no face in any picture.
+        FaceCycleError: nothing to read, an input that would be written over, unusable weights or those of a rival
+            method, or no face in any picture.
     """
     check_suffix(out, ".png")
     torch_networks = TorchNetworks(weights, device)
+    torch_networks.check_pictures("cycle")
     reader = FaceReader(pictures, torch_networks.about.image_size, cropped, detector_weights, face)
+    refuse_inputs([out], reader.items)
     chosen = np.linspace(0, len(reader) - 1, min(MOST, len(reader))).round().astype(int)
-    rows = [row for index in chosen for row in islice(reader.rows(reader.items[index]), MOST)][:MOST]
-    skipped = [f"{row.name}: {row.status}" for row in rows if row.status != OK]
+    items = [reader.items[index] for index in chosen]
+    found = [list(islice(reader.rows(item), MOST + 1)) for item in items]  # one more, to know that there are more
+    skipped = [f"{row.name}: {row.status}" for rows in found for row in rows if row.crop is None]
     if len(reader) > MOST:
         skipped.append(f"{len(reader) - MOST} of {len(reader)} pictures: a sheet holds {MOST}, spread evenly over them")
-    crops = [row.crop for row in rows if row.crop is not None]
+    faces = [[row.crop for row in rows if row.crop is not None] for rows in found]
+    # First the first face of each, then the second of each that has one, and so on.
+    turns = sorted((turn, index) for index, own in enumerate(faces) for turn in range(len(own)))
+    shown = Counter(index for _, index in turns[:MOST])
+    for index, (item, rows) in enumerate(zip(items, found, strict=True)):
+        if len(rows) > MOST or shown[index] < len(faces[index]):
+            skipped.append(f"{item.name}: all but its first {shown[index]} faces, a sheet holds {MOST}")
+    crops = [crop for index, own in enumerate(faces) for crop in own[: shown[index]]]
     if not crops:
         raise FaceCycleError(skipped[0])
     save_picture(draw(torch_networks.networks, torch_networks.tensor(np.stack(crops))), out)

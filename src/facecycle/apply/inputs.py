@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,18 @@ def find_items(inputs: Any, size: int) -> list[Item]:
     return items
 
 
+def refuse_inputs(targets: Iterable[Path], items: Iterable[Item]) -> None:
+    """What shall be written must not take the place of what is read.
+
+    Raises:
+        FaceCycleError: a target is one of the inputs.
+    """
+    inputs = {Path(item.name).resolve() for item in items}
+    for target in targets:
+        if target.exists() and target.resolve() in inputs:
+            raise FaceCycleError(f"{target}: is an input; choose another place with --out")
+
+
 def _items(one: Any, size: int, count: int) -> Sequence[Item]:
     if isinstance(one, Item):
         return [one]
@@ -183,7 +195,7 @@ def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
         if Path(str(named)).suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
             raise FaceCycleError(f"{named}: no such file; of addresses only face sets are read, so download it first")
         return _stored_faces(FaceSet.open(named), size)
-    if text.startswith("webcam:") and text[7:].isdigit():
+    if text.startswith("webcam:") and text[7:].isdecimal():
         return [Webcam(int(text[7:]))]
     if not path.exists():
         matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []

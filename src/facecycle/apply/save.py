@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from facecycle.apply.inputs import OK, Item, PictureInMemory, StoredFace
+from facecycle.apply.inputs import OK, Item, PictureInMemory, StoredFace, refuse_inputs
 from facecycle.apply.remake import Faces
 from facecycle.apply.video import CODECS, write_clip
 from facecycle.data.files import disk_space
@@ -21,7 +21,11 @@ Remake = Callable[[Item], Iterator[Faces]]
 
 
 def save_remade(
-    items: list[Item], remake: Remake, out: Path, on_row: Callable[[], None] = lambda: None
+    items: list[Item],
+    remake: Remake,
+    out: Path,
+    on_row: Callable[[], None] = lambda: None,
+    sources: Sequence[Item] = (),
 ) -> list[tuple[str, str]]:
     """Write what ``remake`` makes of each input: a PNG for a picture, a clip with its sound for a video.
 
@@ -31,21 +35,19 @@ def save_remade(
         out: for a single input a file (``.png``, ``.jpg``, ``.mp4``, ...); else, or without a suffix, a folder, in
             which names repeat those of the inputs.
         on_row: called for every row.
+        sources: what else is read, such as the face that the inputs drive.
 
     Returns:
         (name, status) of what has no face or could not be read.
 
     Raises:
         FaceCycleError: no input that can be used, several inputs for one file, a suffix that is not written, or an
-            input that would be written over.
+            input or source that would be written over.
     """
     if len(items) > 1 and out.suffix.lower() in SUFFIXES and not out.is_dir():
         raise FaceCycleError(f"{out}: {len(items)} inputs need a folder; give --out a name without {out.suffix}")
     files = [out] if len(items) == 1 and bool(out.suffix) else targets(items, out)
-    inputs = {Path(item.name).resolve() for item in items}
-    for target in files:
-        if target.exists() and target.resolve() in inputs:
-            raise FaceCycleError(f"{target}: is an input; choose another place with --out")
+    refuse_inputs(files, [*items, *sources])
     bad: list[tuple[str, str]] = []
     written = 0
     for item, target in zip(items, files, strict=True):

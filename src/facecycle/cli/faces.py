@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from facecycle.apply.faces import SIZE
 from facecycle.cli import app
 from facecycle.cli.apply import (
-    BatchSize,
     Cropped,
     DetectorWeights,
     Device,
@@ -25,6 +24,14 @@ from facecycle.cli.apply import (
 from facecycle.errors import FaceCycleError
 from facecycle.hub import DEFAULT
 
+if TYPE_CHECKING:  # these load torch
+    from collections.abc import Iterator
+
+    from facecycle.api import FaceCycle
+    from facecycle.apply.inputs import Item
+    from facecycle.apply.remake import Faces
+    from facecycle.apply.save import Remake
+
 Out = Annotated[Path, typer.Option(help="A folder; or for a single input a .png, .jpg or .mp4 file.")]
 Paste = Annotated[bool, typer.Option("--paste", help="Write whole pictures or frames with the new face in them.")]
 Size = Annotated[int, typer.Option(min=16, max=2048, help="Pixels of a face that is not pasted.")]
@@ -35,6 +42,7 @@ KeepPose = Annotated[
 ]
 Keep = Annotated[float, typer.Option(help="How much of the expression stays, -1 to 2: 0 none, 1 all, 2 twice as much.")]
 Motion = Annotated[float, typer.Option(help="How much of the driver's motion, 0 to 1.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Frames of a video at a time; pictures are taken one by one.")]
 
 
 @app.command()
@@ -99,9 +107,14 @@ def translate(
 ) -> None:
     """Give one person's face the expression and pose of others."""
     fc = open_weights(weights, device, download, detector_weights)
-    strength = {"identity": identity, "motion": motion, "keep_pose": keep_pose, "size": size, "paste": paste}
-    reading: dict[str, Any] = {**strength, "cropped": cropped, "face": face, "batch_size": batch_size}
-    _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, face)
+    puppet = fc.puppet(
+        source, identity=identity, motion=motion, keep_pose=keep_pose, size=size, paste=paste, cropped=cropped
+    )
+
+    def follow(item: Item) -> Iterator[Faces]:
+        return puppet.follow(fc.read(item, cropped=cropped, face=face), batch_size)
+
+    _write(fc, driver, follow, out, face, source)
 
 
 @app.command()
@@ -124,9 +137,8 @@ def animate(
     fc = open_weights(weights, device, download, detector_weights)
     if not all(item.moving for item in fc.read(driver).items):
         raise FaceCycleError(f"{driver}: no video; to take the expression of a picture use `facecycle translate`")
-    strength = {"identity": identity, "motion": motion, "keep_pose": keep_pose, "size": size, "paste": paste}
-    reading: dict[str, Any] = {**strength, "batch_size": batch_size}
-    _write(fc, driver, lambda item: fc.translate_batches(source, item, **reading), out, "largest")
+    puppet = fc.puppet(source, identity=identity, motion=motion, keep_pose=keep_pose, size=size, paste=paste)
+    _write(fc, driver, lambda item: puppet.follow(fc.read(item), batch_size), out, "largest", source)
 
 
 @app.command()
@@ -136,14 +148,17 @@ def export(
     format: Annotated[str, typer.Option(help="onnx, or torch (torch.export, .pt2).")] = "onnx",
 ) -> None:
     """Write encoders, frontalizer and translator for other runtimes, and check them against PyTorch."""
-    from facecycle.apply.export import export
+    from facecycle.apply.export import PARTS, export
     from facecycle.hub import find_weights
 
-    for report in export(find_weights(weights), out, format):
+    reports = export(find_weights(weights), out, format)
+    for report in reports:
         typer.echo(f"{report.path}: largest difference from PyTorch {report.difference:.1e}")
+    if len(reports) < len(PARTS):
+        typer.echo(f"{weights}: trained by a rival method, which makes no pictures: the encoders alone", err=True)
 
 
-def _write(fc: Any, inputs: Any, remake: Any, out: Path, face: str) -> None:
+def _write(fc: FaceCycle, inputs: Any, remake: Remake, out: Path, face: str, source: str | None = None) -> None:
     from facecycle.apply.save import save_remade
 
     items = fc.read(inputs).items
@@ -152,6 +167,6 @@ def _write(fc: Any, inputs: Any, remake: Any, out: Path, face: str) -> None:
             "--face all: a clip follows one face; give largest, or a number counted from the left, from 0"
         )
     with progress("faces", None if any(item.moving for item in items) else len(items)) as step:
-        bad = save_remade(items, remake, out, step)
+        bad = save_remade(items, remake, out, step, [] if source is None else fc.read(source).items)
     tell_bad(bad)
     typer.echo(str(out))

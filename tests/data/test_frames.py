@@ -93,6 +93,10 @@ def test_damage_within_a_file_costs_only_what_it_hits(tmp_path: Path) -> None:
         (lambda path: path.write_text("this is a letter" * 100), "cannot be opened"),
         (lambda path: cut_file(write_video(path, blobs(99)), 0.3), "cannot be opened"),  # the index was at its end
         (write_sound, "no pictures in it, sound only"),
+        (
+            lambda path: path.write_bytes(write_video(path, blobs(5)).read_bytes().replace(b"avc1", b"zzzz")),
+            "its codec is not known here",
+        ),
         (lambda path: write_video(path.with_suffix(".mkv"), blobs(1)).rename(path), ""),  # content decides
     ],
 )

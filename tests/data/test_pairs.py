@@ -148,6 +148,7 @@ def test_nobody_changes_sides_when_others_join() -> None:
     assert 10 < len(before[1]) < 30
     assert set(before[0]) < set(after[0])
     assert set(before[1]) < set(after[1])
+    assert len(split_people(named(["Jos\udce9", "Ann"]))[0]) == 1  # a folder whose name is not UTF-8
     with pytest.raises(FaceCycleError, match="nobody can be held out"):
         split_people(named(["only"]))
 

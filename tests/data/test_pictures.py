@@ -138,3 +138,17 @@ def test_a_missing_file_and_a_folder_say_so(tmp_path: Path) -> None:
 def test_what_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match=r"Is a directory; check the path and who may read it, or leave it out$"):
         read_picture(tmp_path)
+
+
+def test_a_damaged_exif_block_spoils_no_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x011A] = 6, "maker", 72.5  # orientation, make, resolution
+    whole = save(Image.fromarray(COLOUR), "JPEG", exif=exif)
+    right, start = read_picture(whole), whole.index(b"Exif") + 6
+    turned = 0
+    for offset in range(start + 8, start + len(exif.tobytes()) - 6):
+        for value in (0, 1, 5, 12, 0x7F, 0xFF):
+            picture = read_picture(whole[:offset] + bytes([value]) + whole[offset + 1 :])
+            assert picture.shape in (right.shape, COLOUR.shape)  # as far as the orientation was spared
+            turned += picture.shape == right.shape
+    assert turned > 100

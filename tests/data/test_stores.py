@@ -116,6 +116,16 @@ def test_the_same_batches_in_worker_processes_and_their_errors_are_one_line(fold
         list(itertools.islice(loader, 10))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_shard_that_a_worker_cannot_open_is_one_line(folder: Path, tmp_path: Path, workers: int) -> None:
+    there = shutil.copytree(folder, tmp_path / "there")
+    loader = PairLoader(FacePairs(FaceSet.open(there), seed=3), 6, workers)
+    (there / "shards/00000.tar").unlink()
+    with pytest.raises(FaceCycleError, match=rf"^{there}/shards/00000.tar: cannot be read \(No such file") as told:
+        next(iter(loader))
+    assert "\n" not in str(told.value)
+
+
 def test_chained_urls(folder: Path) -> None:
     faces = FaceSet.open(f"simplecache::file://{folder}")
     np.testing.assert_array_equal(faces.image(5), FaceSet.open(folder).image(5))

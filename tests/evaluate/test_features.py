@@ -129,6 +129,7 @@ def test_layers_without_parameters_change_the_checksum() -> None:
     shown = torch.rand(2, 3, SIZE, SIZE)
     assert np.abs(one.features(shown, "motion") - other.features(shown, "motion")).max() > 0
     assert one.checksum != other.checksum
+    assert one.checksum == source(plain).checksum != source(replace(plain, mirrored=True)).checksum
 
 
 def test_not_one_picture_is_an_error(tmp_path: Path) -> None:

@@ -125,6 +125,10 @@ def test_pairs_csv(tmp_path: Path) -> None:
         rows += [f"{i}.png,{i}.png,1,{i % 2}", f"{i}.png,{(i + 2) % 8}.png,0,{i % 2}"]
     (tmp_path / "pairs.csv").write_text("\n".join(rows))
     assert measure(Corner(), tmp_path / "pairs.csv", Options("pairs", crop="fixed")).numbers["accuracy"] == 100
+    few = [f"{i}.png,{i}.png,1" for i in range(3)] + [f"{i}.png,{i + 1}.png,0" for i in range(7)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["first,second,same", *few]))
+    folds = read_pairs(tmp_path)
+    assert [sorted(set(folds.fold[folds.same == kind].tolist())) for kind in (True, False)] == [[0, 1, 2]] * 2
     (tmp_path / "pairs.csv").write_text("first,second,same\n0.png,1.png,maybe\n")
     with pytest.raises(FaceCycleError, match="line 2: same='maybe'"):
         read_pairs(tmp_path)

@@ -44,6 +44,8 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--set", "motion.steps=x"], "expected int"),
         (["--precision", "8bit"], "train.precision = '8bit': must be one of"),
         (["--device", "tpu"], "device 'tpu' is not on this machine: choose auto, cpu"),
+        (["--device", "cpu:1"], "device 'cpu:1' is not on this machine: choose auto, cpu"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not on this machine: choose auto, cpu"),
         (["--device", "cpu", "--set", "perceptual.name=none", "--stage", "identity"], "give --init WEIGHTS"),
         (["--device", "cpu", "--init", "gone"], "no weights 'gone'; looked at"),
         (
@@ -98,6 +100,11 @@ def test_clips_of_one_frame_are_left_out_or_refused(tmp_path: Path, capsys: pyte
     some = dataclasses.replace(some, data=dataclasses.replace(some.data, held_out=0.0))
     assert train_tiny(tmp_path / "other", some) is True
     assert "1 clips too short for a pair" in capsys.readouterr().out
+    for seed in range(4):  # whoever is held out
+        some = dataclasses.replace(some, data=dataclasses.replace(some.data, held_out=0.25))
+        some = dataclasses.replace(some, train=dataclasses.replace(some.train, seed=seed))
+        assert train_tiny(tmp_path / f"other-{seed}", some) is True
+    assert "too short: validation shows the training people" in capsys.readouterr().out
 
 
 def test_a_used_folder_is_left_alone(faces: Path, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -86,11 +87,19 @@ def read_picture(source: Source, name: str = "picture") -> UInt8[np.ndarray, "h 
     label = str(source) if isinstance(source, str | Path) else name
     try:
         with _opened(source, label, MAX_PIXELS) as image:
-            ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture would be 100 MB
+            with suppress(struct.error, TypeError):  # a damaged EXIF block cannot be written anew; pixels are turned
+                ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture would be 100 MB
             return rgb_image(image)
     except Image.UnidentifiedImageError:
         raise PictureError(f"{label}: no picture, or in a format that is not read") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's readers raise on damage
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        TypeError,
+        struct.error,
+    ) as error:  # what Pillow's readers raise on damage
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         mend = "save it anew" if getattr(error, "errno", None) is None else "check the path and who may read it"
         raise PictureError(f"{label}: {reason}; {mend}, or leave it out") from None

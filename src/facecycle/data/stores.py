@@ -81,7 +81,9 @@ class Folder:
             try:
                 self._files[name] = os.open(file, os.O_RDONLY)
             except OSError as error:  # said here: of another process's OSError only its words come back
-                raise FaceCycleError(f"{file}: cannot be read ({error.strerror}); copy the face set again, or see who may read it") from None
+                raise FaceCycleError(
+                    f"{file}: cannot be read ({error.strerror}); copy the face set again, or see who may read it"
+                ) from None
         return self._files[name]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -44,6 +44,26 @@ def test_sixteen_bits_are_scaled(kind: str) -> None:
     np.testing.assert_array_equal(picture[..., 0], RAMP)
 
 
+def test_wide_integers_and_floats_keep_their_greys() -> None:
+    for values in (RAMP.astype(np.int32), RAMP.astype(np.int32) * 257, RAMP / np.float32(255)):
+        picture = read_picture(save(Image.fromarray(values), "TIFF"))
+        np.testing.assert_array_equal(picture[..., 0], RAMP)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (RAMP.astype(np.int32) * 1000, "values from 0 to 252000; integers must lie in 0..65535"),
+        (RAMP.astype(np.int32) - 1, "values from -1 to 251; integers"),
+        (RAMP.astype(np.float32), r"values from 0 to 252; floats must lie in \[0, 1\]: divide it by 255"),
+        (np.full((4, 4), np.nan, np.float32), "holds NaN"),
+    ],
+)
+def test_values_out_of_range_are_told(values: np.ndarray, said: str) -> None:
+    with pytest.raises(PictureError, match=f"^scan: {said}"):
+        read_picture(save(Image.fromarray(values), "TIFF"), "scan")
+
+
 def test_transparent_pixels_are_grey_and_opaque_ones_as_they_are() -> None:
     alpha = np.where(np.arange(64) < 32, 0, 255).astype(np.uint8)
     rgba = np.dstack([COLOUR, np.tile(alpha, (48, 1))])

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from facecycle.data.pictures import MAX_PIXELS, PictureError, rgb_image
+from facecycle.data.pictures import MAX_PIXELS, PictureError, rgb_image, unit_to_bytes
 
 
 def is_tensor(x: object) -> bool:
@@ -40,7 +40,7 @@ def to_picture(x: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
     if isinstance(x, Image.Image):
         _check_pixels(name, *x.size)
         try:
-            return rgb_image(ImageOps.exif_transpose(x))
+            return rgb_image(ImageOps.exif_transpose(x), name)
         except (OSError, SyntaxError, ValueError) as error:  # opened lazily, and damaged further down
             raise PictureError(f"{name}: {error}") from None
     if is_tensor(x):
@@ -56,7 +56,7 @@ def to_picture(x: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
         raise PictureError(f"{name}: shape {x.shape} holds no pixels")
     _check_pixels(name, x.shape[1], x.shape[0])
     x = x[..., 0] if x.ndim == 3 and x.shape[2] == 1 else x
-    return rgb_image(Image.fromarray(_bytes(np.ascontiguousarray(x), name)))
+    return rgb_image(Image.fromarray(_bytes(np.ascontiguousarray(x), name)), name)
 
 
 def _bytes(x: np.ndarray, name: str) -> np.ndarray:
@@ -66,13 +66,7 @@ def _bytes(x: np.ndarray, name: str) -> np.ndarray:
         return np.rint(x / 257.0).astype(np.uint8)
     if x.dtype.kind != "f":
         raise PictureError(f"{name}: values of type {x.dtype}; give uint8 in 0..255, or floats in [0, 1]")
-    if not np.isfinite(x).all():
-        raise PictureError(f"{name}: holds NaN or infinite values; give floats in [0, 1]")
-    low, high = float(x.min()), float(x.max())
-    if low < -1e-3 or high > 1 + 1e-3:
-        mend = "divide it by 255, or give uint8" if low >= 0 else "undo its normalisation"
-        raise PictureError(f"{name}: values from {low:.3g} to {high:.3g}; floats must lie in [0, 1]: {mend}")
-    return np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8)
+    return unit_to_bytes(x, name)
 
 
 def _check_pixels(name: str, width: int, height: int) -> None:

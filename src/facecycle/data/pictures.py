@@ -82,14 +82,14 @@ def read_picture(source: Source, name: str = "picture") -> UInt8[np.ndarray, "h 
         name: what to call it in an error, if ``source`` is no path.
 
     Raises:
-        PictureError: not readable, no picture, cut short, or larger than ``MAX_PIXELS``.
+        PictureError: not readable, no picture, cut short, larger than ``MAX_PIXELS``, or of values out of range.
     """
     label = str(source) if isinstance(source, str | Path) else name
     try:
         with _opened(source, label, MAX_PIXELS) as image:
             with suppress(struct.error, TypeError):  # a damaged EXIF block cannot be written anew; pixels are turned
                 ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture would be 100 MB
-            return rgb_image(image)
+            return rgb_image(image, label)
     except Image.UnidentifiedImageError:
         raise PictureError(f"{label}: no picture, or in a format that is not read") from None
     except (
@@ -121,17 +121,38 @@ def _opened(source: Source, name: str, most: int) -> Iterator[Image.Image]:
             raise TooManyPixels(f"{name}: over the limit of {most:,} pixels") from None
 
 
-def rgb_image(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+def rgb_image(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
     """An opened picture of any mode as 8-bit RGB: see `read_picture`."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+        image = Image.fromarray(_eight_bits(np.asarray(image), name))
     if image.has_transparency_data:
         below = Image.new("RGBA", image.size, (*BACKGROUND, 255))
         image = Image.alpha_composite(below, image.convert("RGBA"))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))  # a copy: what Pillow lends is read-only
 
 
-def _eight_bits(grey: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    """16-bit integers, or floats in [0, 1], to 0..255."""
-    scale = 255.0 if grey.dtype.kind == "f" else 255.0 / 65535.0
-    return np.clip(np.rint(grey * scale), 0, 255).astype(np.uint8)
+def _eight_bits(grey: np.ndarray, name: str) -> UInt8[np.ndarray, "h w"]:
+    """Integers of 16 or 32 bits, or floats in [0, 1], to 0..255."""
+    if grey.dtype.kind == "f":
+        return unit_to_bytes(grey, name)
+    low, high = int(grey.min()), int(grey.max())
+    if low < 0 or high > 65535:
+        raise PictureError(f"{name}: values from {low} to {high}; integers must lie in 0..65535: scale them")
+    if grey.dtype.itemsize == 4 and high <= 255:  # 8-bit values in a wide type: as 16-bit ones they would be black
+        return grey.astype(np.uint8)
+    return np.rint(grey * (255.0 / 65535.0)).astype(np.uint8)
+
+
+def unit_to_bytes(x: np.ndarray, name: str) -> UInt8[np.ndarray, "..."]:
+    """Floats in [0, 1] to 0..255.
+
+    Raises:
+        PictureError: NaN, or values beyond.
+    """
+    if not np.isfinite(x).all():
+        raise PictureError(f"{name}: holds NaN or infinite values; give floats in [0, 1]")
+    low, high = float(x.min()), float(x.max())
+    if low < -1e-3 or high > 1 + 1e-3:
+        mend = "divide it by 255, or give uint8" if low >= 0 else "undo its normalisation"
+        raise PictureError(f"{name}: values from {low:.3g} to {high:.3g}; floats must lie in [0, 1]: {mend}")
+    return np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8)

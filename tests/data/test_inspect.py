@@ -13,6 +13,7 @@ from facecycle.data.faceset import FaceSet
 from facecycle.data.inspect import contact_sheet, inspect
 from facecycle.data.prepare import prepare
 from facecycle.errors import FaceCycleError
+from facecycle.synthetic.sheet import draw_sheet
 
 from .media import colours, needs_real_faces, portrait
 
@@ -47,6 +48,13 @@ def test_inspect_counts(tmp_path: Path) -> None:
     faces = FaceSet.open(tmp_path / "set")
     assert contact_sheet(faces).shape == (16 * 66 + 2, 3 * 66 + 2, 3)
     np.testing.assert_array_equal(contact_sheet(faces, margin=True)[2:82, 2:82], faces.image(0))
+
+
+def test_sheets_make_their_folder(tmp_path: Path) -> None:
+    prepare([colours(tmp_path / "in", people=2)], tmp_path / "set", WHOLE, workers=1)
+    inspect(tmp_path / "set", tmp_path / "one/sheet.png")
+    draw_sheet(tmp_path / "other/sheet.png", people=1, frames=1, size=32)
+    assert {path.parent.name for path in tmp_path.glob("*/sheet.png")} == {"one", "other"}
 
 
 def test_what_became_of_the_sources_must_be_there(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def inspect(faceset: str | Path, sheet: str | Path | None = None, margin: bool =
     clips = faces.clips()
     lengths = np.array([len(clip) for clip in clips])
     if sheet is not None:
+        Path(sheet).parent.mkdir(parents=True, exist_ok=True)
         with disk_space(Path(sheet)):
             Image.fromarray(contact_sheet(faces, margin)).save(sheet)
     try:

@@ -47,5 +47,6 @@ def draw_sheet(
     for key in name_people(people, seed, split):
         clip = Clip(create_person(key), (0,), options)
         rows.append([clip.frame(float(t), size, margin).picture for t in clip.times(frames)])
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with disk_space(Path(path)):
         Image.fromarray(tile(rows)).save(path)

@@ -46,6 +46,11 @@ def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         find_weights()
 
 
+def test_an_empty_name_is_not_the_current_folder() -> None:
+    with pytest.raises(FaceCycleError, match=r"^weights: an empty name"):
+        find_weights("")
+
+
 def test_their_expression_code_is_one_of_its_own_and_knows_left_from_right_by_its_first_numbers_alone(
     fc: FaceCycle,
 ) -> None:

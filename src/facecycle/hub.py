@@ -58,9 +58,12 @@ def find_weights(name_or_path: str | Path = DEFAULT, download: bool = False) -> 
         download: fetch a Hub repository that is not in its cache. Nothing is ever fetched otherwise.
 
     Raises:
-        FaceCycleError: found nowhere; the message says every place that was looked at, and how to get weights.
+        FaceCycleError: no name, or found nowhere; the message says every place that was looked at, and how to get
+            weights.
     """
     name = str(name_or_path)
+    if not name:  # to Path the current folder
+        raise FaceCycleError("weights: an empty name; give a path, or leave it out")
     if Path(name).exists():
         return Path(name)
     tried = [f"{Path(name)} (no such path)"]

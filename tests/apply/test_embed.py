@@ -6,6 +6,8 @@ import inspect
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -185,19 +187,94 @@ def test_a_sheet_is_a_png(pictures: Path, weights: Path, tmp_path: Path, capsys,
     assert not (tmp_path / "sheet.jpg").exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can take its own rights away")
-def test_a_folder_that_cannot_be_read_is_a_row_that_says_so(pictures: Path) -> None:
-    for folder in (pictures.parent, *pictures.parent.parents):
-        if not folder.stat().st_mode & 0o005:
-            folder.chmod(0o755)
-    (pictures / "more").chmod(0o700)
+@contextmanager
+def nobody(folder: Path) -> Iterator[None]:
+    """Without root's rights, but with a way to ``folder``."""
+    for above in (folder, *folder.parents):
+        if not above.stat().st_mode & 0o005:
+            above.chmod(0o755)
     os.seteuid(65534)
     try:
-        rows = [shot for item in find_items(pictures, SIZE) for shot in item.shots()]
+        yield
     finally:
         os.seteuid(0)
+
+
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can take its own rights away"
+)
+
+
+@needs_root
+def test_a_folder_that_cannot_be_read_is_a_row_that_says_so(pictures: Path) -> None:
+    (pictures / "more").chmod(0o700)
+    with nobody(pictures.parent):
+        rows = [shot for item in find_items(pictures, SIZE) for shot in item.shots()]
     assert [Path(row.name).name for row in rows] == ["0.png", "1.png", "2.png", "3.png", "more"]
     assert [row.status for row in rows] == ["ok"] * 4 + ["Permission denied"]
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["x.npz", "x.csv", "x.parquet"])
+def test_a_place_that_forbids_writing_is_named(name: str, pictures: Path, weights: Path, tmp_path: Path) -> None:
+    codes = embed(pictures, weights, cropped=True, device="cpu")
+    codes.save(tmp_path / name, {})
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    with nobody(closed), pytest.raises(PermissionError) as refused:
+        codes.save(closed / name, {})
+    assert refused.value.filename == f"{closed / name}.partial"  # of which people are told the first part
+
+
+def test_an_empty_name_is_not_the_current_folder(
+    pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(pictures)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    calls = [
+        ("embed", "", "--weights", weights),
+        ("embed", ".", "--weights", ""),
+        ("frontalize", "0.png", "--weights", weights, "--out", ""),
+        ("export", weights, ""),
+    ]
+    for call in calls:
+        code, _, error = command(capsys, monkeypatch, *call)
+        assert (code, "an empty name; give a path" in error, error.count("\n")) == (2, True, 1), call
+    assert len(list(pictures.iterdir())) == 6
+
+
+def test_what_a_folder_holds_besides_is_told(pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.HEIC", "b.heic", "README", ".hidden"):
+        (pictures / name).touch()
+    assert len(find_items(pictures, SIZE)) == 5
+    assert caplog.messages == [f"{pictures}: 4 other files left out (.heic, .txt, no suffix)"]
+
+
+def test_names_that_are_not_utf_8_are_written(
+    pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    import pyarrow.parquet
+
+    folder = os.fsencode(tmp_path / "latin")
+    os.mkdir(folder)
+    for name in (b"caf\xe9.png", b"gar\xe7on.png"):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write((pictures / "0.png").read_bytes() if name.startswith(b"caf") else b"cut")
+    options = ["--weights", weights, "--cropped"]
+    for suffix in ("csv", "npz", "parquet"):
+        code, _, _ = command(
+            capsys, monkeypatch, "embed", tmp_path / "latin", *options, "--out", tmp_path / f"codes.{suffix}"
+        )
+        assert code == 0
+    assert b"/caf\xe9.png,ok," in (tmp_path / "codes.csv").read_bytes()  # as the disk has it
+    with np.load(tmp_path / "codes.npz") as codes:
+        assert Path(str(codes["names"][0])).read_bytes() == (pictures / "0.png").read_bytes()
+    names = pyarrow.parquet.read_table(tmp_path / "codes.parquet")["name"].to_pylist()
+    assert [Path(name).name for name in names] == ["caf\ufffd.png", "gar\ufffdon.png"]
+    pytest.importorskip("sklearn")
+    code, said, _ = command(capsys, monkeypatch, "search", pictures / "0.png", tmp_path / "latin", *options)
+    assert (code, said.endswith("caf\ufffd.png\n")) == (0, True)
 
 
 def test_links_do_not_change_where_results_are_written(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from facecycle import FaceCycle
+from facecycle.apply.cycle import cycle
+from facecycle.apply.encoders import load_encoders
 from facecycle.apply.export import PARTS, export
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import save_weights
@@ -70,6 +72,18 @@ def test_onnx_codes_need_no_torch(exported: Path, tmp_path: Path) -> None:
         "assert codes.status == ['ok'], codes.status; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_exported_encoders_make_no_pictures_and_run_on_the_cpu_alone(exported: Path, tmp_path: Path) -> None:
+    file = exported / "encoders.onnx"
+    only = r"encoders\.onnx: holds the encoders only; give the run folder or \.safetensors file"
+    with pytest.raises(FaceCycleError, match=only):
+        cycle(face_picture(0), file, tmp_path / "sheet.png", cropped=True)
+    with pytest.raises(FaceCycleError, match=only):
+        export(file, tmp_path, "torch")
+    for device in ("cuda", "nonsense"):
+        with pytest.raises(FaceCycleError, match=rf"device '{device}': .*encoders\.onnx runs on the CPU"):
+            load_encoders(file, device)
 
 
 def test_of_a_rival_s_weights_the_encoders_alone_are_exported(tmp_path: Path) -> None:

@@ -282,6 +282,80 @@ def test_figures_are_drawn(plot: str, fc: FaceCycle, frames, tmp_path: Path) -> 
         assert len(np.unique(np.asarray(picture.convert("L")))) > 10
 
 
+def test_a_matrix_shows_its_faces_in_the_margin(fc: FaceCycle, tmp_path: Path) -> None:
+    green = np.zeros((32, 32, 3), np.uint8)
+    green[..., 1] = 255  # in no colour map of the matrix
+    sample, rows = Sample(), list(fc.read([green] * 3, cropped=True))
+    sample.add(fc.embed([green] * 3, cropped=True), rows)
+    draw_figure(sample, tmp_path / "figure.png", "matrix")
+    with Image.open(tmp_path / "figure.png") as picture:
+        seen = (np.asarray(picture.convert("RGB")) == (0, 255, 0)).all(2)
+    left, top = seen.any(0).nonzero()[0], seen.any(1).nonzero()[0]
+    assert seen.sum() > 6 * 20**2  # three above, three beside
+    assert left[0] > 0 < top[0]  # and whole
+
+
+def two_people(frames: list[np.ndarray]) -> Image.Image:
+    return Image.fromarray(np.concatenate([frames[0], frames[6]], 1))
+
+
+def test_a_further_face_takes_no_other_s_place(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    two_people(frames).save(folder / "g.png")
+    Image.fromarray(frames[3]).save(folder / "g@1.png")
+
+    def remake(item: Item) -> Iterator[Faces]:
+        return fc.remake_batches("frontalize", item, size=64, face="all")
+
+    save_remade(fc.read(folder).items, remake, out)
+    assert sorted(path.name for path in out.iterdir()) == ["g.png", "g@1.png", "g@2.png"]
+    with Image.open(out / "g@1.png") as made:
+        np.testing.assert_array_equal(np.asarray(made), fc.frontalize(folder / "g@1.png", size=64).faces[0])
+    two_people(frames).save(tmp_path / "g.jpg")
+    before = (folder / "g@1.png").read_bytes()
+    one, other = fc.read([tmp_path / "g.jpg", folder / "g@1.png"]).items
+    save_remade([one], remake, folder / "h.png")
+    (folder / "g.png").unlink()
+    save_remade([one], remake, folder / "g.png", sources=[other])
+    assert (folder / "g@1.png").read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["g.png", "g@1.png", "g@2.png", "h.png", "h@1.png"]
+
+
+def test_a_folder_may_have_a_dot_in_its_name(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    Image.fromarray(frames[0]).save(tmp_path / "anna.jpg")
+    (tmp_path / "results.d").mkdir()
+    assert frontalize(fc, tmp_path / "anna.jpg", tmp_path / "results.d") == []
+    assert (tmp_path / "results.d/anna.png").is_file()
+
+
+def test_a_video_may_begin_without_a_face_and_what_has_none_is_named(
+    fc: FaceCycle, frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    from facecycle.cli import main
+
+    grey = [np.full_like(frames[0], 120)] * 4
+
+    def embed(video: Path) -> int | str | None:
+        words = ["facecycle", "embed", video, "--weights", fc.about.source, "--out", tmp_path / "codes.npz"]
+        monkeypatch.setattr(sys, "argv", [*map(str, words), "--batch-size", "2", "--device", "cpu"])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return left.value.code
+
+    intro = write(tmp_path / "intro.mp4", [*grey, *frames[:2]], [k / RATE for k in range(6)])
+    assert not embed(intro)
+    with np.load(tmp_path / "codes.npz") as codes:
+        assert codes["status"].tolist() == ["no face"] * 4 + ["ok"] * 2
+    nothing = write(tmp_path / "nothing.mp4", grey, [k / RATE for k in range(4)])
+    capsys.readouterr()
+    assert embed(nothing) == 2
+    assert "none of 4 pictures shows a face" in capsys.readouterr().err
+    with pytest.raises(FaceCycleError, match=r"nothing\.mp4: no face in any of 4 frames"):
+        frontalize(fc, nothing, tmp_path / "out.mp4")
+    assert frontalize(fc, intro, tmp_path / "out.mp4") == [(str(intro), "4 frames without a face")]
+
+
 def test_faces_are_counted_from_the_left(fc: FaceCycle, frames) -> None:
     both = np.concatenate([frames[0], frames[6]], 1)
     everybody = fc.embed(both, face="all")

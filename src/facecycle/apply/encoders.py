@@ -9,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from facecycle.errors import FaceCycleError
+
 CODES = ("motion", "identity", "expression")
 """In this order everywhere."""
 PIXELS = "RGB, float32 in [0, 1], B C H W"
@@ -44,9 +46,14 @@ def load_encoders(path: Path, device: str = "auto") -> Encoders:
     """The encoders of a run folder, a ``.safetensors`` file, or an exported ``.onnx`` file.
 
     Raises:
-        FaceCycleError: no such file, not such a file, or of another version.
+        FaceCycleError: no such file, not such a file, or of another version; a device that it does not run on.
     """
     if path.suffix.lower() == ".onnx":
+        if device not in ("auto", "cpu"):
+            raise FaceCycleError(
+                f"device {device!r}: {path} runs on the CPU; leave it out, or give the run folder or .safetensors file "
+                "that it was exported from"
+            )
         from facecycle.apply.onnx_encoders import OnnxEncoders
 
         return OnnxEncoders(path)

@@ -94,8 +94,6 @@ def export(weights: Path, out: Path, format: str = "onnx") -> list[Exported]:
     """
     if format not in FORMATS:
         raise FaceCycleError(f"format {format!r}: choose one of {', '.join(FORMATS)}")
-    if weights.suffix == ".onnx":
-        raise FaceCycleError(f"{weights}: exported already; give the run folder or .safetensors file")
     if out.exists() and not out.is_dir():
         raise FaceCycleError(f"{out}: a file; name a folder, three files are written there")
     loaded = TorchNetworks(weights, "cpu")

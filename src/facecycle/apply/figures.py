@@ -154,4 +154,6 @@ def _thumbnail(
 ) -> None:
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    axes.add_artist(AnnotationBbox(OffsetImage(crop, zoom=zoom), place, frameon=False, pad=0, box_alignment=align))
+    image = OffsetImage(crop, zoom=zoom)
+    box = AnnotationBbox(image, place, frameon=False, pad=0, box_alignment=align, annotation_clip=False)
+    axes.add_artist(box)  # a matrix has its faces in the margin, where annotations are not drawn by default

@@ -7,6 +7,7 @@ URL), a PIL image, an array, a tensor, or a list of these.
 from __future__ import annotations
 
 import glob
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from facecycle.data.truth import is_neutral
 from facecycle.errors import FaceCycleError
 
 OK = "ok"
+LOG = logging.getLogger(__name__)  # a line on stderr, unless a program wants it elsewhere
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,11 @@ def find_items(inputs: Any, size: int) -> list[Item]:
     return items
 
 
+def as_text(name: str) -> str:
+    """The name of a file as text that can be shown: one that is not UTF-8 holds what no encoder takes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def refuse_inputs(targets: Iterable[Path], items: Iterable[Item]) -> None:
     """What shall be written must not take the place of what is read.
 
@@ -191,6 +198,8 @@ def _items(one: Any, size: int, count: int) -> Sequence[Item]:
 
 def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
     text, path = str(named), Path(named)
+    if not text:  # to Path the current folder
+        raise FaceCycleError("an empty name; give a path")
     if is_url(named):
         if Path(str(named)).suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES:
             raise FaceCycleError(f"{named}: no such file; of addresses only face sets are read, so download it first")
@@ -213,6 +222,10 @@ def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
 
     found = walk_files(path, failed)
     files = [file for file in found if file.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
+    if others := set(found) - set(files):
+        kinds = ", ".join(sorted({file.suffix.lower() or "no suffix" for file in others}))
+        word = "file" if len(others) == 1 else "files"
+        LOG.warning("%s: %d other %s left out (%s)", path, len(others), word, kinds)
     return [
         *(VideoFile(file) if file.suffix.lower() in VIDEO_SUFFIXES else PictureFile(file) for file in files),
         *unreadable,

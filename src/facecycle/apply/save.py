@@ -46,8 +46,9 @@ def save_remade(
     """
     if len(items) > 1 and out.suffix.lower() in SUFFIXES and not out.is_dir():
         raise FaceCycleError(f"{out}: {len(items)} inputs need a folder; give --out a name without {out.suffix}")
-    files = [out] if len(items) == 1 and bool(out.suffix) else targets(items, out)
+    files = [out] if len(items) == 1 and out.suffix and not out.is_dir() else targets(items, out)
     refuse_inputs(files, [*items, *sources])
+    taken = {Path(path).resolve() for path in (*files, *(item.name for item in (*items, *sources)))}
     bad: list[tuple[str, str]] = []
     written = 0
     for item, target in zip(items, files, strict=True):
@@ -55,10 +56,10 @@ def save_remade(
         try:
             if item.moving:
                 sound = Path(item.name) if Path(item.name).is_file() else None
-                bad += write_clip(batches, target, sound, on_row)
+                bad += write_clip(batches, item.name, target, sound, on_row)
                 written += 1
             else:
-                without, count = _save_pictures(batches, target, on_row)
+                without, count = _save_pictures(batches, target, taken, on_row)
                 bad += without
                 written += count
         except FaceCycleError as error:
@@ -101,7 +102,7 @@ def _relative_name(item: Item) -> Path:
 
 
 def _save_pictures(
-    batches: Iterator[Faces], target: Path, on_row: Callable[[], None]
+    batches: Iterator[Faces], target: Path, taken: set[Path], on_row: Callable[[], None]
 ) -> tuple[list[tuple[str, str]], int]:
     """What has no face, and how many faces were written."""
     bad, whole = [], None
@@ -114,12 +115,19 @@ def _save_pictures(
                 continue
             whole = batch.pictures[row]
             if whole is None:
-                path = target if not number else target.with_name(f"{target.stem}@{number}{target.suffix}")
-                _save(Image.fromarray(batch.faces[row]), path)
+                _save(Image.fromarray(batch.faces[row]), target if not number else _beside(target, number, taken))
             number += 1
     if whole is not None:  # the last row shows all faces of the picture
         _save(Image.fromarray(np.ascontiguousarray(whole)), target)
     return bad, number
+
+
+def _beside(target: Path, number: int, taken: set[Path]) -> Path:
+    """Where a further face of a picture goes; ``g@1.jpg`` may be another input, and what is made of it ``g@1.png``."""
+    while (path := target.with_name(f"{target.stem}@{number}{target.suffix}")).resolve() in taken:
+        number += 1
+    taken.add(path.resolve())
+    return path
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from facecycle.apply.embed import ARRAYS, Codes
 from facecycle.apply.encoders import CODES
-from facecycle.apply.inputs import OK
+from facecycle.apply.inputs import OK, as_text
 from facecycle.data.files import disk_space
 from facecycle.errors import FaceCycleError
 
@@ -46,6 +46,7 @@ def save_codes(batches: Iterator[Codes], path: Path, about: dict[str, str]) -> T
     writer = writer_for(path)
     tally, partial = Tally(), path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial.touch()  # where that is forbidden, the error names this file, not one that a writer opens first
     try:
         with disk_space(path), writer(partial, about) as write:
             for batch in batches:
@@ -103,7 +104,7 @@ def _npz(path: Path, about: dict[str, str]) -> Iterator[Callable[[Codes], None]]
 
 @contextmanager
 def _csv(path: Path, about: dict[str, str]) -> Iterator[Callable[[Codes], None]]:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:  # names as the disk has them
         table, begun = csv.writer(file), False
 
         def write(batch: Codes) -> None:
@@ -135,7 +136,8 @@ def _parquet(path: Path, about: dict[str, str]) -> Iterator[Callable[[Codes], No
 
     def write(batch: Codes) -> None:
         nonlocal writer
-        columns: dict[str, Any] = {"name": batch.names, "status": batch.status, "time": batch.times}
+        names, status = ([as_text(text) for text in texts] for texts in (batch.names, batch.status))
+        columns: dict[str, Any] = {"name": names, "status": status, "time": batch.times}
         for name in (*CODES, "boxes"):
             values = getattr(batch, name)
             columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])

@@ -24,10 +24,14 @@ class TorchNetworks:
         device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest that there is.
 
     Raises:
-        FaceCycleError: unusable weights, or no such device.
+        FaceCycleError: unusable weights, exported ones, or no such device.
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:
+        if path.suffix.lower() == ".onnx":
+            raise FaceCycleError(
+                f"{path}: holds the encoders only; give the run folder or .safetensors file that it was exported from"
+            )
         self.device = torch.device(choose_device(device)) if device == "auto" else device
         self.networks: Networks
         self.networks, weights = load_networks(path, self.device)

@@ -198,11 +198,12 @@ def _fits(path: Path, format: str) -> bool:
 
 def write_clip(
     batches: Iterator[Faces],
+    name: str,
     out: Path,
     sound_from: Path | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> list[tuple[str, str]]:
-    """Write the frames of one video: whole pictures where there are some, else faces.
+    """Write the frames of the video ``name``: whole pictures where there are some, else faces.
 
     A frame without a face shows the last one that had one, so that times, and sound, stay right.
 
@@ -229,10 +230,10 @@ def write_clip(
                 if last is not None:
                     clip.add(last, float(batch.times[row]))
         if not clip.frames:
-            why = remarks[0] if remarks else (str(out), f"no face in any of {waiting} frames")
+            why = remarks[0] if remarks else (name, f"no face in any of {waiting} frames")
             raise FaceCycleError(": ".join(why))
     if clip.note:
         remarks.append((str(out), clip.note))
     if faceless:
-        remarks.append((str(out), f"{faceless} frames without a face"))
+        remarks.append((name, f"{faceless} frames without a face"))
     return remarks

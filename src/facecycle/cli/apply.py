@@ -61,8 +61,10 @@ def progress(what: str, total: int | None) -> Iterator[Any]:
 
 def tell_bad(bad: list[tuple[str, str]]) -> None:
     """One line on stderr for each input that could not be used."""
+    from facecycle.apply.inputs import as_text
+
     for name, status in bad:
-        typer.echo(f"{name}: {status}", err=True)
+        typer.echo(as_text(f"{name}: {status}"), err=True)
 
 
 @app.command()
@@ -97,7 +99,8 @@ def embed(
         def batches() -> Iterator[Any]:
             for rows in reader.batches(batch_size):
                 codes = encode_rows(fc.encoders, rows)
-                refuse_single(reader, codes)
+                if still:  # of a video whole batches may show no face
+                    refuse_single(reader, codes)
                 if figure is not None:
                     sample.add(codes, rows)
                 step(len(rows))
@@ -145,6 +148,8 @@ def search(
     download: Download = False,
 ) -> None:
     """Rank pictures by how much they resemble one; exact search."""
+    from facecycle.apply.inputs import as_text
+
     fc = open_weights(weights, device, download, detector_weights)
 
     def on_bad(name: str, status: str) -> None:
@@ -152,7 +157,7 @@ def search(
 
     hits = fc.search(query, pictures, by=by, top=top, batch_size=batch_size, on_bad=on_bad, cropped=cropped, face=face)
     for name, similarity in hits:
-        typer.echo(f"{similarity:.3f}  {name}")
+        typer.echo(f"{similarity:.3f}  {as_text(name)}")
 
 
 @app.command()

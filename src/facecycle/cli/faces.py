@@ -32,7 +32,18 @@ if TYPE_CHECKING:  # these load torch
     from facecycle.apply.remake import Faces
     from facecycle.apply.save import Remake
 
-Out = Annotated[Path, typer.Option(help="A folder; or for a single input a .png, .jpg or .mp4 file.")]
+
+def out_path(text: str | Path) -> Path:
+    """Where to write; an empty name would mean the current folder."""
+    if not str(text):
+        raise FaceCycleError("out: an empty name; give a path")
+    return Path(text)
+
+
+Out = Annotated[
+    Path,
+    typer.Option(parser=out_path, help="A folder; or for a single input a .png, .jpg or .mp4 file."),
+]
 Paste = Annotated[bool, typer.Option("--paste", help="Write whole pictures or frames with the new face in them.")]
 Size = Annotated[int, typer.Option(min=16, max=2048, help="Pixels of a face that is not pasted.")]
 Identity = Annotated[float, typer.Option(help="How much of the source's identity, 0 to 1.")]
@@ -122,7 +133,9 @@ def animate(
     source: Annotated[str, typer.Argument(help="The picture whose identity is kept.")],
     driver: Annotated[str, typer.Argument(help="The video that drives it; its sound and times are kept.")],
     weights: WeightsOption = DEFAULT,
-    out: Annotated[Path, typer.Option(help="The clip: .mp4, .mov, .mkv or .webm.")] = Path("animated.mp4"),
+    out: Annotated[Path, typer.Option(parser=out_path, help="The clip: .mp4, .mov, .mkv or .webm.")] = Path(
+        "animated.mp4"
+    ),
     identity: Identity = 1.0,
     motion: Motion = 1.0,
     keep_pose: KeepPose = False,
@@ -144,7 +157,7 @@ def animate(
 @app.command()
 def export(
     weights: Annotated[str, typer.Argument(help="A run folder, or a .safetensors file.")],
-    out: Annotated[Path, typer.Argument(help="A folder for the exported files.")],
+    out: Annotated[Path, typer.Argument(parser=out_path, help="A folder for the exported files.")],
     format: Annotated[str, typer.Option(help="onnx, or torch (torch.export, .pt2).")] = "onnx",
 ) -> None:
     """Write encoders, frontalizer and translator for other runtimes, and check them against PyTorch."""

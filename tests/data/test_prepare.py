@@ -286,3 +286,20 @@ def test_shards_hold_neighbours_and_about_as_much_each(tmp_path: Path) -> None:
     sizes = [sum(len(source.files) + 1 for source in sources[part]) for part in plan]
     assert max(sizes) < 1.2 * min(sizes)
     assert len(plan_shards([sources[0]] * 5)) == 5
+
+
+def test_names_with_brackets_are_shown_whole_and_a_set_without_faces_is_an_error(
+    tmp_path: Path, capsys, monkeypatch
+) -> None:
+    from facecycle.cli import main
+
+    (tmp_path / "b[").mkdir()
+    (tmp_path / "b[/c] [final cut].mp4").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["facecycle", "prepare", "b[", "set [new]", "--detector", "none"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr()
+    assert ended.value.code == 2
+    assert "set [new]: written, but no face was kept; see set [new]/sources.jsonl" in shown.err
+    assert "c] [final cut].mp4" in shown.out

@@ -199,6 +199,12 @@ def test_strengths_out_of_range_are_refused(web: httpx.Client) -> None:
         ("/frontalize?keep=1", {"files": True}, "keep: not in the query; there: cropped, paste, size"),
         ("/frontalize", {"files": True, "data": {"size": 64}}, "size: not in the form; there: picture"),
         ("/healthz?deep=1", {}, "deep: not in the query; there: nothing"),
+        ("/frontalize?size=64&size=32", {"files": True}, "size: 2 times in the query; give it once"),
+        (
+            "/frontalize",
+            {"content": b"\xff\xd8" + b"x" * 99, "headers": {"content-type": "application/x-www-form-urlencoded"}},
+            repr("\xff\xd8" + "x" * 38) + ": not in the form; there: picture",
+        ),
         ("/frontalize", {"data": {"picture": "a.jpg"}}, "picture: send a file"),
         ("/frontalize", {}, "picture: missing"),
     ],

@@ -120,6 +120,22 @@ def test_a_used_folder_is_left_alone(faces: Path, tmp_path: Path) -> None:
         train_tiny(file, config)
 
 
+@pytest.mark.parametrize("name", ["config.toml", "weights.safetensors", "photo.jpg"])
+def test_a_folder_of_other_things_is_left_alone(faces: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("[mine]")
+    with pytest.raises(FaceCycleError, match="mine: holds other files, which a run would mix with; name a new --run"):
+        train_tiny(tmp_path / "mine", tiny_config(faces, motion=1, identity=1))
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [name]
+    assert (tmp_path / "mine" / name).read_text() == "[mine]"
+
+
+def test_a_run_that_never_reached_a_step_leaves_its_folder_free(faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    save(tiny_config(faces, motion=9, identity=9), tmp_path / "run/config.toml")
+    assert train_tiny(tmp_path / "run", tiny_config(faces, motion=1, identity=1)) is True
+
+
 def test_names_with_quotes_and_backslashes(tmp_path: Path, capsys, monkeypatch) -> None:
     odd = make_faceset(tmp_path / 'it\'s "odd" \\n', [3, 3])
     save(tiny_config("replaced", motion=1, identity=1), tmp_path / "c.toml")

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from facecycle.cli import app
+from facecycle.errors import FaceCycleError
 
 if TYPE_CHECKING:
     from facecycle.data.inspect import InspectReport
@@ -114,18 +116,20 @@ def _print_prepared(report: PrepareReport) -> None:
     if problems:
         table = Table("source", "status", "reason", "kept", title="Sources with something to tell")
         for row in problems[:SHOWN_PROBLEMS]:
-            table.add_row(row["name"], row["status"], row["reason"], str(row["kept"]))
+            table.add_row(*map(escape, (row["name"], row["status"], row["reason"], str(row["kept"]))))
         console.print(table)
         if len(problems) > SHOWN_PROBLEMS:
-            console.print(f"... and {len(problems) - SHOWN_PROBLEMS} more, see {report.out}/sources.jsonl")
+            console.print(f"... and {len(problems) - SHOWN_PROBLEMS} more, see {escape(str(report.out))}/sources.jsonl")
     console.print(f"sources: {_counts(report.statuses)}; other files ignored: {report.ignored}")
     console.print(f"frames read: {report.count('frames')}, faces found: {report.count('faces')}")
     console.print(f"left out: {_counts(report.dropped) or 'nothing'}")
-    console.print(f"[bold]{report.count('kept')} faces in {report.out}[/bold]")
+    if not report.count("kept"):
+        raise FaceCycleError(f"{report.out}: written, but no face was kept; see {report.out}/sources.jsonl")
+    console.print(f"[bold]{report.count('kept')} faces in {escape(str(report.out))}[/bold]")
 
 
 def _print_inspected(path: str, report: InspectReport) -> None:
-    table = Table(show_header=False, title=path)
+    table = Table(show_header=False, title=escape(path))
     low, q1, median, q3, high = report.clip_lengths
     rows = {
         "people": f"{report.people:,}",
@@ -141,7 +145,7 @@ def _print_inspected(path: str, report: InspectReport) -> None:
         "origin": report.meta["origin"],
     }
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, escape(value))  # of others: "[...]" is part of it
     console.print(table)
 
 

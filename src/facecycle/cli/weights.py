@@ -9,13 +9,14 @@ from facecycle.cli import app
 def weights() -> None:
     """List the weights that are on this machine by name, with licence and size."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from facecycle.hub import list_weights, weight_folders
 
     table = Table("name", "licence", "MB", "file")
     for entry in list_weights():
-        table.add_row(entry.name, entry.licence, f"{entry.megabytes:.1f}", str(entry.path))
+        table.add_row(*map(escape, (entry.name, entry.licence, f"{entry.megabytes:.1f}", str(entry.path))))
     if table.row_count:
         Console().print(table)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from facecycle.errors import FaceCycleError
@@ -26,6 +27,10 @@ def demo(fc: FaceCycle, host: str = "127.0.0.1", port: int | None = None, open_b
         from facecycle.demo.page import launch
     except ImportError as error:
         raise FaceCycleError(f"the page needs {error.name}: pip install 'facecycle[demo]'") from None
+    try:  # gradio would try one port after the other, whatever is wrong with the host
+        socket.create_server((host, port or 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise FaceCycleError(f"{host}:{port or 7860}: {error.strerror}; name another --host or --port") from None
     try:
         launch(fc, host, port, open_browser)
     except OSError as error:

@@ -1,6 +1,7 @@
 """The endpoints, one for each verb. Annotations are evaluated here, since FastAPI reads them."""
 
 import io
+from collections import Counter
 from typing import Annotated, Any
 
 import numpy as np
@@ -40,7 +41,13 @@ async def known(request: Request) -> None:
         (await request.form() if form else {}, form, "the form"),
     ):
         if strange := sorted(set(given) - names):
-            raise BadRequest(422, f"{strange[0]}: not in {place}; there: {', '.join(sorted(names)) or 'nothing'}")
+            name = strange[0]
+            if len(name) > 40 or not name.isidentifier():  # a picture, sent as if it were a form
+                name = repr(name[:40])
+            raise BadRequest(422, f"{name}: not in {place}; there: {', '.join(sorted(names)) or 'nothing'}")
+        times = Counter(name for name, _ in given.multi_items())
+        if twice := sorted(name for name, count in times.items() if count > 1):
+            raise BadRequest(422, f"{twice[0]}: {times[twice[0]]} times in {place}; give it once")
 
 
 router = APIRouter(dependencies=[Depends(known)])

@@ -20,6 +20,8 @@ from facecycle.model.weights import FILE, save_weights
 from facecycle.train import checkpoint
 from facecycle.train.tracking import Tracker
 
+OWN = {"config.toml", "metrics.jsonl", "previews", "checkpoints", "tensorboard", FILE}  # what a run's folder holds
+
 
 @dataclass(frozen=True)
 class Learning:
@@ -59,6 +61,8 @@ class Run:
             checkpoint.recover(self.checkpoints)
         if not resume and checkpoint.begun(self.checkpoints):
             raise FaceCycleError(f"{folder}: holds a run already; go on with --resume, or name another --run")
+        if not resume and writes and not _is_free(folder):
+            raise FaceCycleError(f"{folder}: holds other files, which a run would mix with; name a new --run")
         if writes:
             _prepare(folder, config)
             if not resume:  # what is there is of a run that never reached a step
@@ -132,6 +136,18 @@ class Run:
             f"{what} at step {step}; last good checkpoint: {self.newest() or 'none yet'}; "
             "lower the learning rate, or use train.precision=32-true"
         )
+
+
+def _is_free(folder: Path) -> bool:
+    """Does it hold nothing but what an aborted run has left?"""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not names:
+        return True
+    try:
+        configuration.load(folder / "config.toml")
+    except FaceCycleError:
+        return False
+    return names <= OWN
 
 
 def _prepare(folder: Path, config: RunConfig) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 from PIL import Image
+from starlette.datastructures import FormData
 
 from facecycle import __version__
 from facecycle.apply.encoders import CODES
@@ -38,7 +39,7 @@ async def known(request: Request) -> None:
     query, form = ({field.alias for field in fields} for fields in (asks.query_params, asks.body_params))
     for given, names, place in (
         (request.query_params, query, "the query"),
-        (await request.form() if form else {}, form, "the form"),
+        (await request.form() if form else FormData(), form, "the form"),
     ):
         if strange := sorted(set(given) - names):
             name = strange[0]

@@ -24,6 +24,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 MAX_PIXELS = 150_000_000  # 8K has 33 million; more than this is a mistake or an attack
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: grey makes no edge as hard as white or black would
 
+# What Pillow's readers raise on damage.
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error)
+
 Source = str | Path | bytes | IO[bytes] | io.IOBase  # the last two are open files: as declared, and as they are
 
 
@@ -92,14 +95,7 @@ def read_picture(source: Source, name: str = "picture") -> UInt8[np.ndarray, "h 
             return rgb_image(image, label)
     except Image.UnidentifiedImageError:
         raise PictureError(f"{label}: no picture, or in a format that is not read") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        TypeError,
-        struct.error,
-    ) as error:  # what Pillow's readers raise on damage
+    except DAMAGED as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         mend = "save it anew" if getattr(error, "errno", None) is None else "check the path and who may read it"
         raise PictureError(f"{label}: {reason}; {mend}, or leave it out") from None

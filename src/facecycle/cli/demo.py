@@ -21,7 +21,7 @@ def demo(
     detector_weights: DetectorWeights = None,
     download: Download = False,
 ) -> None:
-    """Open a local page: undo a face step by step, transfer expressions, compare people."""
+    """Serve a local page: undo a face step by step, transfer expressions, compare people."""
     from facecycle.demo import demo as show
 
     try_detector(detector_weights)

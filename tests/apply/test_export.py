@@ -15,6 +15,7 @@ from facecycle import FaceCycle
 from facecycle.apply.cycle import cycle
 from facecycle.apply.encoders import load_encoders
 from facecycle.apply.export import PARTS, export
+from facecycle.demo import demo
 from facecycle.errors import FaceCycleError
 from facecycle.model.weights import save_weights
 from tiny import MODEL, face_picture, tiny_networks
@@ -81,6 +82,8 @@ def test_exported_encoders_make_no_pictures_and_run_on_the_cpu_alone(exported: P
         cycle(face_picture(0), file, tmp_path / "sheet.png", cropped=True)
     with pytest.raises(FaceCycleError, match=only):
         export(file, tmp_path, "torch")
+    with pytest.raises(FaceCycleError, match="holds the encoders only, which the page is not made with"):
+        demo(FaceCycle.from_pretrained(file))
     for device in ("cuda", "nonsense"):
         with pytest.raises(FaceCycleError, match=rf"device '{device}': .*encoders\.onnx runs on the CPU"):
             load_encoders(file, device)

@@ -8,6 +8,7 @@ import typer
 
 from facecycle.cli import app
 from facecycle.cli.apply import DetectorWeights, Device, Download, WeightsOption, open_weights, try_detector
+from facecycle.errors import FaceCycleError
 from facecycle.hub import DEFAULT
 from facecycle.serve.limits import Limits
 
@@ -32,5 +33,9 @@ def serve(
 
     try_detector(detector_weights)
     fc = open_weights(weights, device, download, detector_weights)
+    try:
+        fc.networks("a picture")
+    except FaceCycleError as error:
+        typer.echo(f"codes alone: {error}", err=True)
     limits = Limits(bytes=max_bytes, pixels=max_pixels, seconds=max_seconds, pending=max_pending)
     run(fc, host, port, limits)

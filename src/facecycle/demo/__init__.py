@@ -21,8 +21,9 @@ def demo(fc: FaceCycle, host: str = "127.0.0.1", port: int | None = None, open_b
         open_browser: open the page in the browser.
 
     Raises:
-        FaceCycleError: gradio is missing, or the port is taken.
+        FaceCycleError: the weights make no pictures, gradio is missing, or there can be no listening there.
     """
+    fc.networks("the page")
     try:
         from facecycle.demo.page import launch
     except ImportError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +24,9 @@ class Drawn:
     def __getitem__(self, key: tuple[int, int]):
         wide = torch.nn.functional.pad(face_tensor(40)[key[1]], (4, 4, 4, 4), mode="replicate")
         return (255 * wide).to(torch.uint8).numpy()
+
+    def whose(self, keys: Sequence[tuple[int, int]]) -> np.ndarray:
+        return np.array([index for _, index in keys])
 
 
 @torch.no_grad()

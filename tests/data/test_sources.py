@@ -107,6 +107,12 @@ def test_single_files_and_folders_of_one_name(tmp_path: Path) -> None:
     assert len({source.person for source in result.sources}) == 3  # a file's name says nothing of another folder's
     again = find_sources([lay(tmp_path / "u", "ann/1.mp4", "2.mp4"), lay(tmp_path / "v", "ann/3.mp4", "2.mp4")])
     assert [source.person for source in again.sources] == ["2", "ann", "v/2", "ann"]
+    photos = find_sources([lay(tmp_path / "p", "ann/1.jpg", "bob/2.jpg"), lay(tmp_path / "q", "ann/3.jpg")])
+    assert [source.person for source in photos.sources] == ["ann", "bob", "ann"]
+    singles = find_sources([lay(tmp_path / "r", "1.jpg"), lay(tmp_path / "s", "1.jpg")])
+    assert [source.person for source in singles.sources] == ["1.jpg", "s/1.jpg"]
+    named = find_sources([lay(tmp_path / "t", "ann/ann.mp4"), lay(tmp_path / "w", "ann/ann.mp4")])
+    assert [source.person for source in named.sources] == ["ann", "ann"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can take its own rights away")

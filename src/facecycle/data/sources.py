@@ -146,7 +146,8 @@ def _apart(sources: list[Source]) -> list[Source]:
     apart = []
     for source in sources:
         folder, _, name = source.name.partition("/")
-        by_file = source.person in (name, PurePosixPath(name).stem)
+        is_file = PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES
+        by_file = is_file and ("/" not in name or source.person == name)
         if by_file and first.setdefault(source.person, folder) != folder:
             source = replace(source, person=f"{folder}/{source.person}")
         apart.append(source)

@@ -36,10 +36,8 @@ def split_people(faces: FaceSet, held_out: float = 0.1, seed: int = 0) -> tuple[
         raise FaceCycleError(f"{faces.path}: one person only, nobody can be held out; set data.held_out to 0")
 
     def place(name: str) -> float:
-        return (
-            int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode("utf-8", "surrogateescape"), digest_size=8).digest())
-            / 2**64
-        )
+        seeded = f"{seed}:{name}".encode("utf-8", "surrogateescape")  # not every folder's name is UTF-8
+        return int.from_bytes(hashlib.blake2b(seeded, digest_size=8).digest()) / 2**64
 
     ranked = sorted(people, key=place)
     count = min(max(sum(place(name) < held_out for name in people), 1), len(people) - 1)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from facecycle.cli import app, commands  # noqa: F401
 from facecycle.data.crop import landmarks5_from_68
 from facecycle.data.faceset import FaceSet
+from facecycle.data.mixed import MixedClips
 from facecycle.data.pairs import FacePairs
 from facecycle.data.truth import TRUE_VALUES
 from facecycle.errors import FaceCycleError
@@ -163,6 +164,21 @@ def test_pairs_know_what_is_true_of_their_frames(faceset):
     assert np.allclose(found[..., -3:], wanted[rows], atol=1e-5)
     units = columns["label/units"]
     assert np.allclose(found[..., :-3], ((units - units.mean(0)) / (units.std(0) + 0.02))[rows], atol=1e-4)
+
+
+def test_sets_that_turn_heads_differently_are_learnt_on_one_scale(faceset, tmp_path):
+    options = ["--people", "2", "--clips", "1", "--frames", "2", "--size", "48", "--yaw", "90", "--use", "0.9"]
+    result = CliRunner().invoke(app, ["synth", str(tmp_path / "wide"), *options])
+    assert result.exit_code == 0, result.output
+    narrow, wide = (FacePairs(FaceSet.open(root), frames_per_item=2) for root in (faceset, tmp_path / "wide"))
+    assert wide.faces.meta["synthetic"]["pose"] == {"yaw": 90.0, "pitch": 30.0, "roll": 20.0, "use": 0.9}
+    mixed = MixedClips([narrow, wide])
+    keys = [(0, k) for k in range(len(mixed))]
+    table = np.concatenate([part.faces.columns["label/pose"] for part in (narrow, wide)])
+    wanted = {tuple(pose): (pose - table.mean(0)) / (table.std(0) + 0.02) for pose in table}
+    found = mixed.truth(keys)[..., -3:].reshape(-1, 3)
+    degrees = found * (table.std(0) + 0.02) + table.mean(0)
+    assert np.abs(degrees[:, None] - np.array(list(wanted))).max(2).min(1).max() < 1e-3  # the angles of some frame
 
 
 def test_a_neutral_face_ends_each_clip_and_is_no_frame_of_it(faceset, tmp_path):

@@ -24,6 +24,7 @@ def synth(
     yaw: Annotated[float, typer.Option(help="Widest turn to the side, degrees, up to 90.")] = 60.0,
     pitch: Annotated[float, typer.Option(help="Widest turn up or down, degrees.")] = 30.0,
     roll: Annotated[float, typer.Option(help="Widest tilt, degrees.")] = 20.0,
+    use: Annotated[float, typer.Option(help="How much of these angles clips usually use, 0 to 1.")] = 0.45,
     workers: Annotated[int, typer.Option(help="Processes that draw.")] = 2,
     neutral: Annotated[bool, typer.Option("--neutral", help="Add each clip's neutral frontal face.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet to this file.")] = None,
@@ -37,7 +38,7 @@ def synth(
 
     if out is None and sheet is None:
         raise FaceCycleError("nothing to do: name a folder for the face set, or a picture with --sheet")
-    pose = PoseRange(yaw, pitch, roll)
+    pose = PoseRange(yaw, pitch, roll, use)
     options = SynthOptions(people, clips, frames, size, margin, seed, split, pose, neutral)
     options.check()
     if sheet is not None:

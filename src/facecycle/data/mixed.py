@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from facecycle.data.pairs import ClipDataset, FacePairs, Key
-from facecycle.data.truth import TRUE_VALUES
+from facecycle.data.truth import TRUE_VALUES, value_scale
 from facecycle.errors import FaceCycleError
 
 
@@ -41,6 +41,10 @@ class MixedClips:
         self.sets, self.seed, self.frames_per_item = list(sets), seed, frames_per_item
         self.size, self.margin, self.stored, self.crop = first.size, first.margin, first.stored, first.crop
         self.licence = join_licences(part.licence for part in sets)
+        generated = [part for part in sets if isinstance(part, FacePairs) and part.has_truth]
+        scale = value_scale([part.faces for part in generated]) if generated else None
+        for part in generated:
+            part.scale = scale
         self._ends = np.cumsum([len(part) for part in sets])
         self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
 

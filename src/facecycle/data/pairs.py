@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from facecycle.data.faceset import FaceSet
 from facecycle.data.people import clips_by_person, clips_of
-from facecycle.data.truth import LANDMARKS, has_values, neutral_rows, true_landmarks, true_values
+from facecycle.data.truth import LANDMARKS, Scale, has_values, neutral_rows, true_landmarks, true_values
 from facecycle.errors import FaceCycleError
 
 Key = tuple[int, int]  # (epoch, index)
@@ -119,6 +119,7 @@ class FacePairs:
         ends = np.cumsum(lengths)
         self._first, self._last = np.repeat(ends - lengths, lengths), np.repeat(ends, lengths)
         self._order: tuple[int, np.ndarray] = (-1, self._rows)
+        self.scale: Scale | None = None  # of `truth`; its own
         self._truth: np.ndarray | None = None
         self._landmarks: np.ndarray | None = None
 
@@ -184,7 +185,7 @@ class FacePairs:
         See `facecycle.data.truth.true_values`; only where `has_truth`.
         """
         if self._truth is None:
-            self._truth = true_values(self.faces)
+            self._truth = true_values(self.faces, self.scale)
         return self._truth[np.stack([self.rows(key) for key in keys])]
 
     def landmarks(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k1 68 2"]:

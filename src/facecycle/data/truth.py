@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -18,10 +21,30 @@ def has_values(faces: FaceSet) -> bool:
     return faces.columns.keys() >= set(VALUES)
 
 
-def true_values(faces: FaceSet) -> Float[np.ndarray, "n 55"]:
-    """Units and pose of every row, each less its mean over the set and in units of its deviation."""
-    table = np.concatenate([faces.columns[name] for name in VALUES], 1)
-    return ((table - table.mean(0)) / (table.std(0) + 0.02)).astype(np.float32)
+class Scale(NamedTuple):
+    """What is subtracted from each value, and what the rest is divided by."""
+
+    mean: Float[np.ndarray, "55"]
+    deviation: Float[np.ndarray, "55"]
+
+
+def value_scale(sets: Sequence[FaceSet]) -> Scale:
+    """The means and deviations over all rows of all sets.
+
+    Sets that are learnt from together need one scale: heads may turn twice as far in one as in the other.
+    """
+    table = np.concatenate([_values(faces) for faces in sets])
+    return Scale(table.mean(0), table.std(0) + 0.02)
+
+
+def true_values(faces: FaceSet, scale: Scale | None = None) -> Float[np.ndarray, "n 55"]:
+    """Units and pose of every row, each less its mean and in units of its deviation: the set's own, or as given."""
+    mean, deviation = scale or value_scale([faces])
+    return ((_values(faces) - mean) / deviation).astype(np.float32)
+
+
+def _values(faces: FaceSet) -> Float[np.ndarray, "n 55"]:
+    return np.concatenate([faces.columns[name] for name in VALUES], 1)
 
 
 def true_landmarks(faces: FaceSet) -> Float[np.ndarray, "n 68 2"]:

@@ -58,6 +58,8 @@ class SynthOptions:
             value = getattr(self.pose, name)
             if not 0 <= value <= limit:
                 raise FaceCycleError(f"{name}={value}: between 0 and {limit} degrees")
+        if not 0 <= self.pose.use <= 1:
+            raise FaceCycleError(f"use={self.pose.use}: between 0 and 1")
 
     @property
     def shards(self) -> list[range]:
@@ -112,8 +114,11 @@ def synth(
         "split": split,
         "pose": limits,
     }
+    # Sets with neither stay what they were.
+    if options.pose.use != PoseRange.use:
+        limits["use"] = options.pose.use
     if neutral:
-        made["neutral"] = True  # sets without it stay what they were
+        made["neutral"] = True
     root = write_faceset(out, size=size, margin=margin, licence=LICENCE, origin="synthetic", synthetic=made)
     tell = tell or (lambda count: None)
     todo = []

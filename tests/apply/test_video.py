@@ -351,7 +351,9 @@ def test_a_video_may_begin_without_a_face_and_what_has_none_is_named(
     nothing = write(tmp_path / "nothing.mp4", grey, [k / RATE for k in range(4)])
     capsys.readouterr()
     assert embed(nothing) == 2
-    assert "none of 4 pictures shows a face" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "none of 4 pictures shows a face" in told
+    assert f"{nothing}: no face in 4 frames\n" in told and told.count("no face") == 1  # not a line for each frame
     with pytest.raises(FaceCycleError, match=r"nothing\.mp4: no face in any of 4 frames"):
         frontalize(fc, nothing, tmp_path / "out.mp4")
     assert frontalize(fc, intro, tmp_path / "out.mp4") == [(str(intro), "4 frames without a face")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from facecycle.hub import DEFAULT
 
 if TYPE_CHECKING:
     from facecycle.api import FaceCycle
+
+FRAME = re.compile(r"#\d{6,}$")  # how a frame's name ends after its video's
 
 Pictures = Annotated[
     list[str], typer.Argument(help="Pictures, videos, folders, globs, webcam:0, or face sets.", show_default=False)
@@ -60,11 +63,15 @@ def progress(what: str, total: int | None) -> Iterator[Any]:
 
 
 def tell_bad(bad: list[tuple[str, str]]) -> None:
-    """One line on stderr for each input that could not be used."""
+    """One line on stderr for each input that could not be used; one for all frames of a video that fail alike."""
     from facecycle.apply.inputs import as_text
 
+    alike: dict[tuple[str, str], list[str]] = {}
     for name, status in bad:
-        typer.echo(as_text(f"{name}: {status}"), err=True)
+        alike.setdefault((FRAME.sub("", name), status), []).append(name)
+    for (video, status), names in alike.items():
+        said = f"{video}: {status} in {len(names)} frames" if len(names) > 1 else f"{names[0]}: {status}"
+        typer.echo(as_text(said), err=True)
 
 
 @app.command()

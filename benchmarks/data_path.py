@@ -26,6 +26,7 @@ from PIL import Image
 from facecycle.config import AugmentConfig
 from facecycle.data.faceset import FaceSet, ShardWriter, finish_faceset, write_faceset
 from facecycle.data.pairs import FacePairs, PairLoader
+from facecycle.data.prepare import cores
 from facecycle.train.augment import augment
 
 COLOURS = AugmentConfig(brightness=0.1, contrast=0.1, grey=0.1)  # everything switched on
@@ -64,9 +65,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="pairs in a batch")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each row")
     options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
+    here = cores()
     print(
-        f"{platform.processor() or platform.machine()}, {platform.node()}, {cores} cores, load {os.getloadavg()[0]:.1f}"
+        f"{platform.processor() or platform.machine()}, {platform.node()}, {here} cores, load {os.getloadavg()[0]:.1f}"
     )
     with tempfile.TemporaryDirectory() as folder:
         faces = FaceSet.open(options.faceset) if options.faceset else draw_faceset(Path(folder) / "set")
@@ -76,7 +77,7 @@ def main() -> None:
         )
         generator = torch.Generator().manual_seed(0)
         for workers in (None, 0, 1, 2):  # None: the cost of this process alone, without threads
-            torch.set_num_threads(max(1, cores - workers) if workers is not None else 1)
+            torch.set_num_threads(max(1, here - workers) if workers is not None else 1)
             batches = iter(PairLoader(FacePairs(faces), options.batch, workers or 0))
 
             def decode(batches=batches) -> int:

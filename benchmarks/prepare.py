@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from facecycle.data.pictures import read_picture
+from facecycle.data.prepare import cores
 
 RATE = 25
 
@@ -85,9 +86,9 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="portraits, searched below this folder")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of a video")
     options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
+    here = cores()
     print(
-        f"{platform.processor() or platform.machine()}, {platform.node()}, {cores} cores, load {os.getloadavg()[0]:.1f}"
+        f"{platform.processor() or platform.machine()}, {platform.node()}, {here} cores, load {os.getloadavg()[0]:.1f}"
     )
     with tempfile.TemporaryDirectory() as name:
         folder, portraits = Path(name), heads(options.photos)

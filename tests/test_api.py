@@ -143,6 +143,38 @@ def test_a_search_tells_what_it_could_not_look_at(fc: FaceCycle, tmp_path: Path)
     assert told == {str(tmp_path / "bad.png"): "no picture, or in a format that is not read"}
 
 
+def test_codes_are_written_by_name_and_what_cannot_be_is_refused_before_any_work(
+    fc: FaceCycle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = fc.embed([face_picture(k) for k in range(3)], cropped=True)
+    codes.save(str(tmp_path / "codes.npz"))
+    with np.load(tmp_path / "codes.npz") as kept:
+        np.testing.assert_array_equal(kept["motion"], codes.motion)
+    assert codes.row(-1).names == codes.names[-1:]
+    with pytest.raises(IndexError):
+        codes.row(3)
+    face_picture(0).save(tmp_path / "face.png")
+    monkeypatch.setattr(type(fc.encoders), "encode", lambda self, crops: pytest.fail("worked in vain"))
+    with pytest.raises(FaceCycleError, match=r"codes\.txt: codes are written as \.npz"):
+        fc.embed(tmp_path / "face.png", out=tmp_path / "codes.txt", cropped=True)
+    (tmp_path / "face.npz").symlink_to(tmp_path / "face.png")
+    with pytest.raises(FaceCycleError, match=r"face\.npz: is an input"):
+        fc.embed(tmp_path / "face.png", out=tmp_path / "face.npz", cropped=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda fc, face: fc.search(face, face, top=0, cropped=True), "top 0: at least 1"),
+        (lambda fc, face: list(fc.remake_batches("one_crop", face)), "'one_crop': no such change; choose frontalize"),
+        (lambda fc, face: fc.embed(face, batch_size=0), "batch_size=0: at least 1"),
+    ],
+)
+def test_values_that_cannot_be_are_said(fc: FaceCycle, call, said: str) -> None:
+    with pytest.raises(FaceCycleError, match=said):
+        call(fc, face_picture(0))
+
+
 def test_where_one_face_is_wanted_several_and_none_are_refused(fc: FaceCycle, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     face = face_picture(1)

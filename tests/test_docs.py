@@ -20,7 +20,7 @@ from facecycle.model.weights import save_weights
 from tiny import MODEL, QUIET, make_faceset, tiny_networks
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -153,10 +153,13 @@ class FaceCycle:
         and the status of what holds no face.
 
         Raises:
-            FaceCycleError: another ``by``, a query that is not one picture with a face, or no face in ``inputs``.
+            FaceCycleError: another ``by``, a ``top`` below 1, a query that is not one picture with a face, or no face
+                in ``inputs``.
         """
         if by not in BY:
             raise FaceCycleError(f"by {by!r}: give identity or motion")
+        if not isinstance(top, int | np.integer) or top < 1:
+            raise FaceCycleError(f"top {top!r}: at least 1")
         code = getattr(self._embed_one(query, reading.get("cropped", False)), by)[0]
         names: list[str] = []
         codes: list[np.ndarray] = []
@@ -224,8 +227,8 @@ class FaceCycle:
         """
         from facecycle.apply.transfer import interpolate_pair
 
-        if not 2 <= steps <= MOST_STEPS:
-            raise FaceCycleError(f"steps {steps}: at least 2, the two ends, and at most {MOST_STEPS:,}")
+        if not isinstance(steps, int | np.integer) or not 2 <= steps <= MOST_STEPS:
+            raise FaceCycleError(f"steps {steps!r}: at least 2, the two ends, and at most {MOST_STEPS:,}")
         rows = [one_crop(self.read_fine(x, size, False, cropped=cropped)) for x in (a, b)]
         return interpolate_pair(self.networks("interpolate"), rows[0], rows[1], steps)
 

@@ -100,7 +100,7 @@ class PerceptualConfig(Section):
 
 @dataclass(frozen=True)
 class MotionLossConfig(Section):
-    """Weights of the motion stage, as published (Chang et al. 2021, section 3.2 and its released settings)."""
+    """Weights of the motion stage, as published (Chang et al. 2021, section 3.1 and its released settings)."""
 
     restored: float = number(1.0, 0)
     redrawn: float = number(1.0, 0)
@@ -122,7 +122,7 @@ class MotionLossConfig(Section):
 
 @dataclass(frozen=True)
 class IdentityLossConfig(Section):
-    """Weights of the identity stage, as published."""
+    """Weights of the identity stage, as published (section 3.2)."""
 
     restored: float = number(1.0, 0)
     warped: float = number(0.8, 0)

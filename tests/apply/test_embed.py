@@ -86,7 +86,7 @@ def test_a_folder_becomes_codes(pictures: Path, weights: Path, tmp_path: Path, c
 
 
 def test_codes_do_not_depend_on_the_batch_size(pictures: Path, weights: Path) -> None:
-    one, all_ = (embed([pictures], weights, cropped=True, device="cpu", batch_size=size) for size in (1, 64))
+    one, all_ = (embed([pictures], str(weights), cropped=True, device="cpu", batch_size=size) for size in (1, 64))
     np.testing.assert_allclose(one.motion, all_.motion, atol=1e-5)
 
 

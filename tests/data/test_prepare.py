@@ -106,7 +106,7 @@ def test_every_bad_source_is_counted_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_a_video_without_faces_is_empty_not_failed(tmp_path: Path) -> None:
-    report = prepare([write_video(tmp_path / "a.mp4", blobs(20))], tmp_path / "set", workers=1)
+    report = prepare(str(write_video(tmp_path / "a.mp4", blobs(20))), str(tmp_path / "set"), workers=1)
     (row,) = report.sources
     assert (row["status"], row["kept"], row["dropped"]) == ("empty", 0, {"no face": 4})
     with pytest.raises(FaceCycleError, match="holds no faces"):

@@ -96,4 +96,4 @@ def test_options_that_a_task_has_no_use_for_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FaceCycleError, match="name the set's folder with --data"):
         evaluate("pixels", "fer2013")
     with pytest.raises(FaceCycleError, match="no such file or folder"):
-        evaluate("pixels", "fer2013", tmp_path / "nowhere")
+        evaluate("pixels", "fer2013", str(tmp_path / "nowhere"))

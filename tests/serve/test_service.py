@@ -224,6 +224,21 @@ def test_a_service_without_a_detector_says_so(tmp_path: Path, fc: FaceCycle) -> 
     assert answer.json()["detail"].startswith(f"{tmp_path / 'none.onnx'}: no YuNet weights; give the file")
 
 
+def test_weights_that_make_no_pictures_give_codes_alone(tmp_path: Path) -> None:
+    trained = {"stage": "motion", "method": "simclr"}
+    save_weights(moving_networks(), tmp_path / "weights.safetensors", MOVING, "CC0", trained)
+    with TestClient(build_app(FaceCycle.from_pretrained(tmp_path, "cpu"), LIMITS)) as web:
+        sent = {"files": {"picture": data(face_picture(0))}, "params": {"cropped": True}}
+        assert web.post("/embed", **sent).status_code == 200
+        answer = web.post("/frontalize", **sent)
+        assert answer.status_code == 501
+        assert "trained by simclr, which makes no pictures" in answer.json()["detail"]
+        described = web.get("/openapi.json").json()["paths"]
+    assert {path for path, verbs in described.items() if "501" in verbs.get("post", {}).get("responses", {})} == {
+        "/frontalize", "/deexpress", "/translate"
+    }  # fmt: skip
+
+
 def test_others_are_answered_while_a_large_picture_is_written(fc: FaceCycle) -> None:
     async def turns() -> int:
         service = Service(fc, LIMITS)

@@ -86,7 +86,7 @@ def test_a_run_resumes_to_the_bit_and_its_weights_embed(method: str, tmp_path: P
 
     save(config, tmp_path / "config.toml")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert start(run=whole, config=tmp_path / "config.toml", device="cpu")
+    assert start(run=str(whole), config=str(tmp_path / "config.toml"), device="cpu")
     assert start(run=parts, config=tmp_path / "config.toml", device="cpu", minutes=0.0) is False
     assert start(run=parts, resume=True, device="cpu")
     asked = load(whole / "config.toml").model

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from facecycle.apply.encoders import CODES, Encoders, load_encoders
 from facecycle.apply.faces import OK, FaceReader, PictureFace
 from facecycle.errors import FaceCycleError
+from facecycle.hub import find_weights
 
 ARRAYS = (*CODES, "boxes", "times")
 
@@ -36,15 +37,24 @@ class Codes:
         return len(self.names)
 
     def row(self, index: int) -> Codes:
-        """One face's codes, as codes of one face."""
-        at = slice(index, index + 1)
+        """One face's codes, as codes of one face; ``-1`` is the last.
+
+        Raises:
+            IndexError: there are not so many.
+        """
+        first = range(len(self))[index]
+        at = slice(first, first + 1)
         return Codes(self.names[at], self.status[at], *(getattr(self, name)[at] for name in ARRAYS))
 
-    def save(self, path: Path, about: dict[str, str]) -> None:
-        """Write ``.npz``, ``.csv`` or ``.parquet``, by the suffix; see `facecycle.apply.tables`."""
+    def save(self, path: str | Path, about: dict[str, str] | None = None) -> None:
+        """Write ``.npz``, ``.csv`` or ``.parquet``, by the suffix, and ``about`` beside the codes.
+
+        Raises:
+            FaceCycleError: another suffix, or a place that cannot be written to.
+        """
         from facecycle.apply.tables import save_codes
 
-        save_codes(iter([self]), path, about)
+        save_codes(iter([self]), Path(path), about or {})
 
 
 def embed_batches(encoders: Encoders, reader: FaceReader, batch_size: int) -> Iterator[Codes]:
@@ -92,19 +102,25 @@ def embed_all(encoders: Encoders, reader: FaceReader, batch_size: int, out: str 
     """All codes at once, written to ``out`` too if that is given.
 
     Raises:
-        FaceCycleError: a single picture without a face, or ``out`` is of a kind that is not written.
+        FaceCycleError: a single picture without a face, or ``out`` is an input, or of a kind that is not written.
     """
+    if out is not None:  # refused before any work
+        from facecycle.apply.inputs import refuse_inputs
+        from facecycle.apply.tables import writer_for
+
+        writer_for(Path(out))
+        refuse_inputs([Path(out)], reader.items)
     codes = concatenate(list(embed_batches(encoders, reader, batch_size)))
     refuse_single(reader, codes)
     if out is not None:
-        codes.save(Path(out), about_codes(encoders))
+        codes.save(out, about_codes(encoders))
     return codes
 
 
 def embed(
     pictures: Any,
-    weights: Path,
-    out: Path | None = None,
+    weights: str | Path,
+    out: str | Path | None = None,
     cropped: bool = False,
     device: str = "auto",
     batch_size: int = 64,
@@ -115,7 +131,7 @@ def embed(
 
     Args:
         pictures: files, folders, globs, videos, face sets, arrays, ...: see `facecycle.apply.inputs`.
-        weights: a run folder, a weights file, or an exported ``.onnx`` file.
+        weights: a run folder, a weights file, an exported ``.onnx`` file, or a name of `facecycle.list_weights`.
         out: where to write the codes: ``.npz``, ``.csv`` or ``.parquet``.
         cropped: the pictures are face crops already: no detector is run.
         device: where the networks run: ``cpu``, ``cuda``, ``mps``, or ``auto``.
@@ -126,7 +142,7 @@ def embed(
     Raises:
         FaceCycleError: nothing to read, unusable weights, or a single picture without a face.
     """
-    encoders = load_encoders(weights, device)
+    encoders = load_encoders(find_weights(weights), device)
     reader = FaceReader(pictures, encoders.about.image_size, cropped, detector_weights, face)
     return embed_all(encoders, reader, batch_size, out)
 

@@ -94,7 +94,13 @@ class FaceReader:
             yield from self.rows(item)
 
     def batches(self, batch_size: int) -> Iterator[list[PictureFace]]:
-        """Rows by so many at a time."""
+        """Rows by so many at a time.
+
+        Raises:
+            FaceCycleError: of fewer than one.
+        """
+        if batch_size < 1:
+            raise FaceCycleError(f"batch_size={batch_size}: at least 1")
         batch = []
         for row in self:
             batch.append(row)

@@ -20,13 +20,12 @@ class OnnxEncoders:
 
     Args:
         path: ``encoders.onnx``.
-        threads: of onnxruntime; 0 leaves the choice to it.
 
     Raises:
         FaceCycleError: onnxruntime is missing, or the file is not readable, of another part, version or crop.
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -34,7 +33,6 @@ class OnnxEncoders:
         if not path.is_file():
             raise FaceCycleError(f"{path}: no such file; write one with `facecycle export`")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

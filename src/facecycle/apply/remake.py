@@ -23,6 +23,7 @@ from facecycle.draw import to_uint8
 from facecycle.errors import FaceCycleError
 
 Verb = Callable[..., Float[Tensor, "b 3 h w"]]
+VERBS = ("frontalize", "deexpress", "mean_face")
 AT_ONCE = 2**22  # pixels of large faces: 64 of 256 pixels, 16 of 512; half a gigabyte
 
 
@@ -58,8 +59,10 @@ def verb_of(networks: TorchNetworks, name: str, keep: float = 0.0) -> Verb:
     """``frontalize``, ``deexpress`` or ``mean_face`` by these networks; ``keep`` is `transform.deexpress`'s.
 
     Raises:
-        FaceCycleError: too much is kept, or too little, or anything by another verb.
+        FaceCycleError: another verb; too much is kept, or too little, or anything by another than ``deexpress``.
     """
+    if name not in VERBS:
+        raise FaceCycleError(f"{name!r}: no such change; choose {', '.join(VERBS)}")
     if not -1 <= keep <= 2:
         raise FaceCycleError(f"keep {keep}: give a share of the expression between -1 and 2")
     verb = partial(getattr(transform, name), networks.networks)

@@ -157,5 +157,5 @@ def motion_cycle(
 
 
 def next_frame(x: Tensor, frames: int) -> Tensor:
-    """Give each frame the entry of its clip's next one, the last that of the first: for two frames, the swap ``~``."""
+    """Give each frame the entry of the one before it in its clip, the first the last's: of two, the swap ``~``."""
     return x.unflatten(0, (-1, frames)).roll(1, dims=1).flatten(0, 1)

@@ -14,7 +14,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +66,8 @@ class PrepareReport:
 
 
 def prepare(
-    sources: list[Path],
-    out: Path,
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
     options: CropOptions = CropOptions(),
     *,
     layout: str = "auto",
@@ -82,7 +82,7 @@ def prepare(
     """Make a face set of everything below ``sources``; go on where an earlier run stopped.
 
     Args:
-        sources: folders, videos or pictures.
+        sources: folders, videos or pictures; or one of them.
         out: the face set; a new folder, or one that the same call began.
         options: what to keep and how.
         layout: how the folders are laid out; this and the next two as in `facecycle.data.sources.find_sources`.
@@ -102,7 +102,8 @@ def prepare(
     if workers is not None and workers < 1:
         raise FaceCycleError(f"workers={workers}: at least 1")
     check_engine(engine, address)
-    found = find_sources(sources, layout, pattern, frame_rate)
+    out, given = Path(out), [sources] if isinstance(sources, str | Path) else sources
+    found = find_sources([Path(source) for source in given], layout, pattern, frame_rate)
     tell("found", found)
     plan = plan_shards(found.sources)
     more = dataclasses.asdict(options) | {"layout": layout, "pattern": pattern, "frame_rate": frame_rate}
@@ -114,7 +115,7 @@ def prepare(
         if engine == "ray" and tasks:
             run_on_cluster(tasks, workers, tell, address)
         else:
-            run(tasks, _cores() if workers is None else workers, tell)
+            run(tasks, cores() if workers is None else workers, tell)
         if todo or not (out / "manifest.npz").exists():
             finish_faceset(out, len(plan))
     return PrepareReport(out, found.layouts, found.ignored, [row for k in range(len(plan)) for row in _rows(out, k)])
@@ -177,7 +178,8 @@ def _size(file: str) -> int:
         return 0
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Of this machine, those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

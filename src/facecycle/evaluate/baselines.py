@@ -175,7 +175,6 @@ def random_encoder(seed: int, size: int = SIZE) -> CodeSource:
 DESCRIPTIONS: dict[str, Describe] = {
     "constant": constant, "pixels": pixels, "hog": hog, "gabor": gabor, "lbp": lbp, "lbp-sqrt": lbp_sqrt
 }  # fmt: skip
-ALIASES = {"majority": "constant", f"pca-{CUT}": f"pixels-{CUT}"}
 NEEDS = "HOG, LBP and Gabor filters need scikit-image: pip install 'facecycle[eval]'"
 
 
@@ -184,14 +183,14 @@ def baseline_names() -> list[str]:
     cut = [f"{name}-{CUT}" for name in (*DESCRIPTIONS, "imagenet") if name != "constant"]
     seeds = [f"random-{seed}" for seed in RANDOM_SEEDS]
     models = ["imagenet", "imagenet:X.onnx", "timm:NAME:X.safetensors"]
-    return [*DESCRIPTIONS, *cut, *ALIASES, "random", *seeds, *models]
+    return [*DESCRIPTIONS, *cut, *seeds, *models]
 
 
 def open_baseline(name: str, others: Path | None = None, cache: Path | None = None) -> FeatureSource | None:
     """The baseline of that name, or None.
 
     Args:
-        name: see `baseline_names`; ``random`` is ``random-0``.
+        name: see `baseline_names`.
         others: a folder of photos or a face set that the PCA of a ``-256`` is fitted on; synthetic people unless
             given.
         cache: where their features are kept.
@@ -199,7 +198,6 @@ def open_baseline(name: str, others: Path | None = None, cache: Path | None = No
     Raises:
         FaceCycleError: a package or file it needs is missing.
     """
-    name = ALIASES.get(name, name)
     if name in DESCRIPTIONS:
         return Described(name, DESCRIPTIONS[name])
     if name == "imagenet":
@@ -213,8 +211,8 @@ def open_baseline(name: str, others: Path | None = None, cache: Path | None = No
 
         model, _, file = name.removeprefix("timm:").partition(":")
         return TimmSource(model, Path(file))
-    if name in ("random", *(f"random-{seed}" for seed in RANDOM_SEEDS)):
-        return random_encoder(int(name.partition("-")[2] or 0))
+    if name in (f"random-{seed}" for seed in RANDOM_SEEDS):
+        return random_encoder(int(name.partition("-")[2]))
     stem = name.removesuffix(f"-{CUT}")
     if stem != name and stem in (*DESCRIPTIONS, "imagenet") and stem != "constant":
         inner = open_baseline(stem)

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -73,7 +72,7 @@ class CodeSource:
             f"{code}.{path}"
             for code, attribute in ENCODERS.items()
             for path, _ in getattr(networks, attribute).named_modules()
-            if path
+            if path and path.partition(".")[0] != "expression_code"  # no part of a pass: `expression` asks for it
         ]
         expression = ("expression",) if networks.motion_encoder.expression_code is not None else ()
         self.layers = ("motion", "identity", *expression, "both", *inner)
@@ -171,7 +170,6 @@ def compute(
     layer: str,
     cache: Path | None = None,
     batch_size: int = 256,
-    tell: Callable[[int, int], Any] | None = None,
 ) -> Float[np.ndarray, "n d"]:
     """The features of every face; rows of pictures that cannot be read hold NaN and are named in ``faces.problems``.
 
@@ -188,7 +186,7 @@ def compute(
         file = cache / f"{key[:40]}.npz"
         if file.is_file():
             return _load(file, faces)
-    features = _compute(source, faces, layer, batch_size, tell)
+    features = _compute(source, faces, layer, batch_size)
     if file is not None:
         buffer = io.BytesIO()
         notes = json.dumps({"problems": faces.problems, "undetected": faces.undetected})
@@ -198,9 +196,7 @@ def compute(
     return features
 
 
-def _compute(
-    source: FeatureSource, faces: Faces, layer: str, batch_size: int, tell: Callable[[int, int], Any] | None
-) -> Float[np.ndarray, "n d"]:
+def _compute(source: FeatureSource, faces: Faces, layer: str, batch_size: int) -> Float[np.ndarray, "n d"]:
     features = None
     for rows, crops in faces.batches(batch_size):
         found = source.features(crops, layer)
@@ -210,8 +206,6 @@ def _compute(
         if features is None:
             features = np.full((len(faces), found.shape[1]), np.nan, np.float32)
         features[rows] = found
-        if tell:
-            tell(rows[-1] + 1, len(faces))
     if features is None:
         first = next(iter(faces.problems.values()), "there are none")
         raise FaceCycleError(f"not one of {len(faces)} pictures could be read: {first}")

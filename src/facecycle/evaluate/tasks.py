@@ -92,15 +92,28 @@ def check_options(options: Options, data: Path | None = None) -> None:
 
 
 def evaluate(
-    weights: str, task: str, data: Path | None = None, out: Path | None = None, options: Options | None = None
+    weights: str | Path,
+    task: str,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    options: Options | None = None,
 ) -> Report:
     """Measure ``weights`` on one benchmark; see `facecycle.evaluate.features.open_source` for what they may be.
+
+    Args:
+        weights: a run, a file, a shipped name or a baseline.
+        task: such as ``fer2013``; see docs/evaluation.md.
+        data: where the set lies, for tasks that draw nothing themselves.
+        out: folder for the report; None writes none.
+        options: how it is done.
 
     Raises:
         FaceCycleError: unknown weights or task, or data that is not laid out as published.
     """
     from dataclasses import replace
 
+    weights = str(weights)
+    data, out = (None if given is None else Path(given) for given in (data, out))
     options = replace(options or Options(cache=default_cache()), task=task)
     measure = get_task(task)
     check_options(options, data)

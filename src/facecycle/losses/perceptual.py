@@ -20,6 +20,8 @@ from facecycle.errors import FaceCycleError
 from facecycle.hub import named_folders
 from facecycle.types import Face
 
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # per channel, as networks trained on ImageNet want pictures
+
 
 class PerceptualFeatures(nn.Module):
     """A picture's features at a few depths of a fixed network.
@@ -27,7 +29,6 @@ class PerceptualFeatures(nn.Module):
     Args:
         blocks: the network cut where features are read: block i maps the features read before to the next ones.
         shrink: pictures are first averaged over squares of this side.
-        mean, std: what the network was trained to have subtracted and divided by, per channel.
         dense: the network's convolutions are full ones, which half precision makes faster; depthwise ones it makes
             slower on CPU (MobileNetV2, there and back: 2.7 times).
 
@@ -43,15 +44,13 @@ class PerceptualFeatures(nn.Module):
         self,
         blocks: list[nn.Sequential],
         shrink: int = 1,
-        mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
-        std: tuple[float, float, float] = (0.229, 0.224, 0.225),
         dense: bool = False,
     ) -> None:
         super().__init__()
         self.dense, self.half_precision = dense, False
         self.blocks, self.shrink = nn.ModuleList(blocks), shrink
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
         self.eval()
 
@@ -82,14 +81,12 @@ def build_perceptual(config: PerceptualConfig) -> PerceptualFeatures | None:
     return PerceptualFeatures(build(_read_state(path), path), config.shrink, dense=config.name.startswith("vgg"))
 
 
-def vgg(
-    state: dict[str, Tensor], path: Path, convolutions: tuple[int, ...], prefix: str = "features."
-) -> list[nn.Sequential]:
+def vgg(state: dict[str, Tensor], path: Path, convolutions: tuple[int, ...]) -> list[nn.Sequential]:
     """VGG (Simonyan and Zisserman 2015) up to relu4_1, read at relu2_1, relu3_1, relu4_1 as in the paper."""
     blocks, layers, at = [], [], 0  # at: place among the published layers, which tells VGG-16 from VGG-19
     for stage, count in enumerate(convolutions):
         for i in range(count):
-            weight, bias = (_take(state, f"{prefix}{at}.{part}", path) for part in ("weight", "bias"))
+            weight, bias = (_take(state, f"features.{at}.{part}", path) for part in ("weight", "bias"))
             at += 2
             layers += [_fixed_conv(weight, bias, padding=1), nn.ReLU(inplace=True)]
             if i == 0 and stage > 0:

@@ -96,7 +96,7 @@ class Encoder(FaceEncoder):
     on the way; two linear layers and a tanh make the code.
 
     Args:
-        widths: channels at 1/2, 1/4 and 1/8 of the resolution; the published network has 64, 128, 256.
+        widths: channels at 1/2, at 1/4 and 1/8, and at 1/16 of the resolution; the published network has 64, 128, 256.
         image_size: side of the face in pixels, a multiple of 16.
         code_dim: length of the code.
         norm: scale each code to a root mean square of 1 before the tanh. Without normalisation anywhere, a useful

@@ -13,6 +13,7 @@ from facecycle import __version__
 from facecycle.apply.encoders import CODES
 from facecycle.apply.faces import SIZE
 from facecycle.draw import made
+from facecycle.errors import FaceCycleError
 from facecycle.serve.faces import BadRequest
 from facecycle.serve.service import Service
 
@@ -24,7 +25,11 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     503: {"description": "too many requests at a time; come again"},
     504: {"description": "took too long"},
 }
-PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "a PNG"}, **ERRORS}
+PNG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/png": {}}, "description": "a PNG"},
+    **ERRORS,
+    501: {"description": "these weights make no pictures"},
+}
 
 QUICK = 2  # of 9: a third of the usual time for a tenth more bytes
 
@@ -59,6 +64,18 @@ def service_of(request: Request) -> Service:
     return request.app.state.service
 
 
+async def pictures(request: Request) -> None:
+    """Refuse to make a picture with weights that hold encoders only.
+
+    Raises:
+        BadRequest: 501.
+    """
+    try:
+        service_of(request).fc.networks("a picture")
+    except FaceCycleError as error:
+        raise BadRequest(501, str(error)) from None
+
+
 Asked = Annotated[Service, Depends(service_of)]
 Picture = Annotated[UploadFile, File(description="JPEG, PNG, WebP, BMP, TIFF or GIF")]
 Cropped = Annotated[bool, Query(description="the picture is a face crop already")]
@@ -91,7 +108,7 @@ async def embed(service: Asked, picture: Picture, cropped: Cropped = False) -> d
     return await service.answer(work, picture=picture)
 
 
-@router.post("/frontalize", response_class=Response, responses=PNG)
+@router.post("/frontalize", response_class=Response, responses=PNG, dependencies=[Depends(pictures)])
 async def frontalize(
     service: Asked, picture: Picture, cropped: Cropped = False, paste: Paste = False, size: Size = SIZE
 ) -> Response:
@@ -104,7 +121,7 @@ async def frontalize(
     return await service.answer(work, picture=picture)
 
 
-@router.post("/deexpress", response_class=Response, responses=PNG)
+@router.post("/deexpress", response_class=Response, responses=PNG, dependencies=[Depends(pictures)])
 async def deexpress(
     service: Asked,
     picture: Picture,
@@ -122,7 +139,7 @@ async def deexpress(
     return await service.answer(work, picture=picture)
 
 
-@router.post("/translate", response_class=Response, responses=PNG)
+@router.post("/translate", response_class=Response, responses=PNG, dependencies=[Depends(pictures)])
 async def translate(
     service: Asked,
     source: Picture,

@@ -27,15 +27,15 @@ STAGES = {"motion": ["motion"], "identity": ["identity"], "both": ["motion", "id
 
 
 def start(
-    run: Path,
-    data: str = "",
+    run: str | Path,
+    data: str | Path = "",
     preset: str = "",
-    config: Path | None = None,
+    config: str | Path | None = None,
     stage: str = "both",
     assignments: list[str] | None = None,
     method: str = "",
     resume: bool = False,
-    init: Path | None = None,
+    init: str | Path | None = None,
     device: str = "auto",
     minutes: float | None = None,
     init_parts: Sequence[str] = (),
@@ -66,12 +66,13 @@ def start(
         raise FaceCycleError(f"unknown stage {stage!r}: choose motion, identity or both")
     if init_parts and not init:
         raise FaceCycleError("--init-parts names parts of --init WEIGHTS: give both, or neither")
+    run, data, config = Path(run), str(data), Path(config) if config else None
+    init = find_weights(init) if init else None
     changes = [*(assignments or []), *([f"method={method}"] if method else [])]
     settings = _configure(run, data, preset, config, changes, resume, init)
     stages = [name for name in STAGES[stage] if name in METHODS[settings.method]]
     if not stages or (stage != "both" and len(stages) < len(STAGES[stage])):
         raise FaceCycleError(f"method {settings.method} has no {stage} stage: leave --stage out")
-    init = find_weights(init) if init else None
     settings, fabric = launch(device, settings)
     sources = open_sources(settings.data.source, settings)
     with warnings.catch_warnings():

@@ -30,8 +30,8 @@ def processor() -> str:
 
 def draw(first: int, people: int, frames: int, size: int) -> float:
     """Draw and compress ``frames`` frames each of some people; returns the processor time it took."""
+    from facecycle.data.faceset import encode
     from facecycle.synthetic.clip import Clip
-    from facecycle.synthetic.develop import encode_jpeg
     from facecycle.synthetic.person import create_person
     from facecycle.synthetic.seeds import PersonKey
 
@@ -41,7 +41,7 @@ def draw(first: int, people: int, frames: int, size: int) -> float:
         for number in range(CLIPS):
             clip = Clip(person, (number,))
             for moment in clip.times(frames // CLIPS):
-                encode_jpeg(clip.frame(float(moment), size, 0.25).picture, 93)
+                encode(clip.frame(float(moment), size, 0.25).picture, 93)
     return time.process_time() - began
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import pickle
 import tarfile
 from pathlib import Path
@@ -71,6 +72,24 @@ def test_the_tar_is_a_plain_webdataset(tmp_path: Path) -> None:
         member = tar.extractfile("s1_2.json")
         assert member is not None
         assert json.loads(member.read())["person"] == "p1"
+
+
+def test_what_is_not_known_is_null_to_other_readers_and_pictures_of_another_size_are_damaged(tmp_path: Path) -> None:
+    root = begin(tmp_path / "set")
+    with ShardWriter(root, 0) as shard:
+        shard.add("a", jpeg(1), {**row("p", "p/0", 0), "time": math.nan, "landmarks": np.full((5, 2), np.nan)})
+        shard.add("b", jpeg(1, size=81), row("p", "p/0", 1))
+    finish_faceset(root, 1)
+    with tarfile.open(root / "shards/00000.tar") as tar:
+        member = tar.extractfile("a.json")
+        assert member is not None
+        said = json.loads(member.read(), parse_constant=lambda name: pytest.fail(name))
+    assert (said["time"], said["landmarks"]) == (None, [[None, None]] * 5)
+    faces = FaceSet.open(root)
+    assert np.isnan(faces.columns["time"][0])
+    assert faces.image(0).shape == (80, 80, 3)
+    with pytest.raises(FaceCycleError, match=r"00000\.tar: picture b is damaged \(81 x 81 pixels for 80\)"):
+        faces.image(1)
 
 
 def test_a_face_set_travels_to_another_process(tmp_path: Path) -> None:

@@ -117,9 +117,10 @@ def test_a_video_of_no_frames_says_so(tmp_path: Path) -> None:
     assert log.problem
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])  # two that do not say how many frames they hold
 @pytest.mark.parametrize("rows", ["{} 0.25 0.5 0.1 0.2", "{} 24 32 9.6 12.8"])
-def test_a_track_file_says_where_the_face_is(tmp_path: Path, rows: str) -> None:
-    file = write_video(tmp_path / "00001.mp4", blobs(10))
+def test_a_track_file_says_where_the_face_is(tmp_path: Path, rows: str, suffix: str) -> None:
+    file = write_video(tmp_path / f"00001{suffix}", blobs(10))
     header = "Identity : \tid10001\nOffset : \t3\n\nFRAME \tX \tY \tW \tH\n"
     (tmp_path / "00001.txt").write_text(header + "\n".join(rows.format(f"{n:06d}") for n in range(103, 108)))
     # The video was cut to the track: its first frame is the track's first.
@@ -133,6 +134,11 @@ def test_a_track_file_says_where_the_face_is(tmp_path: Path, rows: str) -> None:
     (tmp_path / "00001.txt").write_text(header + "\n".join(rows.format(f"{n:06d}") for n in range(3, 8)))
     frames, _ = read(file, tracks=str(tmp_path / "00001.txt"))
     assert [frame.number for frame in frames] == list(range(3, 8))
+
+
+def test_a_track_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    frames, log = read(write_video(tmp_path / "00001.mp4", blobs(4)), tracks=str(tmp_path / "gone.txt"))
+    assert (frames, log.problem) == ([], f"{tmp_path / 'gone.txt'}: No such file or directory")
 
 
 def test_a_track_file_of_another_picture_size_is_not_used(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from facecycle.data.inspect import contact_sheet, inspect
 from facecycle.data.prepare import prepare
 from facecycle.errors import FaceCycleError
 from facecycle.synthetic.sheet import draw_sheet
+from facecycle.synthetic.write import synth
 
 from .media import colours, needs_real_faces, portrait
 
@@ -64,3 +65,13 @@ def test_what_became_of_the_sources_must_be_there(tmp_path: Path) -> None:
         inspect(tmp_path / "set")
     with pytest.raises(FaceCycleError, match=r"sheet\.pdf: written as \.png, \.jpg"):
         inspect(tmp_path / "set", tmp_path / "sheet.pdf")
+
+
+def test_a_neutral_face_is_no_frame(tmp_path: Path) -> None:
+    synth(tmp_path / "set", people=2, clips=1, frames=1, size=48, neutral=True)
+    report = inspect(tmp_path / "set", sheet=tmp_path / "sheet.png")
+    assert (report.frames, report.neutral, report.clips, report.single_clips) == (2, 2, 2, 2)
+    run = CliRunner().invoke(app, ["inspect", str(tmp_path / "set")])
+    assert "2, and 2 neutral faces" in run.output
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.width == 48 + 4  # a column

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from facecycle.data.faceset import FaceSet
 from facecycle.data.mixed import MixedClips
-from facecycle.data.pairs import ClipDataset
+from facecycle.data.pairs import ClipDataset, FacePairs
 from facecycle.errors import FaceCycleError
+from facecycle.synthetic.write import synth
 
 
 class Numbered:
@@ -48,3 +51,45 @@ def test_an_epoch_holds_every_item_once_and_mixes_them() -> None:
 def test_sets_of_different_sizes_are_refused() -> None:
     with pytest.raises(FaceCycleError, match="different size"):
         MixedClips([Numbered(0, 3), Numbered(1, 3, size=8)])
+
+
+def drawn(root: Path, people: int, clips: int = 2) -> FaceSet:
+    """A generated set of the same people as others of the same seed."""
+    synth(root, people=people, clips=clips, frames=2, size=48, seed=5)
+    return FaceSet.open(root)
+
+
+def test_a_generated_person_in_two_sets_is_one_and_batches_are_read_set_by_set(tmp_path: Path) -> None:
+    faces = [drawn(tmp_path / "a", 2), drawn(tmp_path / "b", 3, clips=1)]
+    mixed = MixedClips([FacePairs(part, across_clips=True) for part in faces])
+    keys = [(0, k) for k in range(len(mixed))]
+    found = [mixed._find(key) for key in keys]
+    names = [str(part.faces.columns["person"][part.rows(at)[0]]) for part, at, _ in found]  # type: ignore[attr-defined]
+    assert len(set(names)) == 3
+    assert len({(name, int(who)) for name, who in zip(names, mixed.whose(keys), strict=True)}) == 3
+    apart = MixedClips([FacePairs(part) for part in faces])  # by clips nobody is joined
+    assert len(set(apart.whose(keys).tolist())) == 2 * 2 + 3
+    for one, key in zip(mixed.__getitems__(keys), keys, strict=True):
+        np.testing.assert_array_equal(one, mixed[key])
+    reads: list[int] = []
+    for part in mixed.sets:
+        assert isinstance(part, FacePairs)
+        parts = part.faces.store.parts
+        part.faces.store.parts = lambda wanted, parts=parts: reads.append(len(wanted)) or parts(wanted)  # type: ignore
+    mixed.__getitems__(keys)
+    assert sorted(reads) == sorted(2 * len(part) for part in mixed.sets)
+
+
+def test_landmarks_are_those_of_each_item(tmp_path: Path) -> None:
+    sets = []
+    for name, people in (("a", 1), ("b", 2)):
+        synth(tmp_path / name, people=people, clips=1, frames=2, size=48, seed=people, neutral=True)
+        sets.append(FacePairs(FaceSet.open(tmp_path / name), neutral=True))
+    mixed = MixedClips(sets)
+    keys = [(1, k) for k in range(len(mixed))]
+    found = mixed.landmarks(keys)
+    for row, key in zip(found, keys, strict=True):
+        part, at, _ = mixed._find(key)
+        assert isinstance(part, FacePairs)
+        np.testing.assert_array_equal(row, part.landmarks([at])[0])
+    assert len(np.unique(found.round(4), axis=0)) == len(keys)

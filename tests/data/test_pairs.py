@@ -1,5 +1,6 @@
 """Pairs and batches: what is drawn, and that the order depends on the seed alone."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -84,8 +85,10 @@ def test_people_are_chosen_and_unknown_ones_refused(faces: FaceSet) -> None:
 
 
 def test_a_set_of_single_frames_names_the_mend(faces: FaceSet) -> None:
-    with pytest.raises(FaceCycleError, match=r"none of 1 clips holds 2 frames.*--fps"):
-        FacePairs(faces, people={"p2"})
+    for origin, mend in (("synthetic", "draw it with more --frames"), ("prepare", "prepare it with a higher --fps")):
+        shown = dataclasses.replace(faces, meta={**faces.meta, "origin": origin})
+        with pytest.raises(FaceCycleError, match=f"none of 1 clips holds 2 frames; {mend}"):
+            FacePairs(shown, people={"p2"})
 
 
 def test_an_item_is_what_was_stored(faces: FaceSet) -> None:

@@ -215,6 +215,32 @@ def test_kill_at_any_moment_loses_nothing_finished(tmp_path: Path) -> None:
     assert content(out) == content(tmp_path / "whole")
 
 
+def children(process: int) -> list[int]:
+    """The processes that one has started; on Linux."""
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_a_video_that_grew_meanwhile_moves_no_source_to_another_shard(tmp_path: Path) -> None:
+    root, out = tmp_path / "in", tmp_path / "set"
+    root.mkdir()
+    videos = [write_video(root / f"v{k}.mp4", blobs(8)) for k in range(8)]
+    whole = videos[6].read_bytes()
+    videos[6].write_bytes(whole + bytes(3_000_000))  # as if much of it were still to come
+    kept = 0
+
+    def stop(what: str, value: object) -> None:
+        nonlocal kept
+        kept += what == "source"
+        if kept == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(root, out, WHOLE, workers=1, tell=stop)
+    videos[6].write_bytes(whole)
+    report = prepare(root, out, WHOLE, workers=1)
+    assert [row["name"] for row in report.sources] == [f"in/v{k}.mp4" for k in range(8)]
+
+
 def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
     root, out = colours(tmp_path / "in", people=60), tmp_path / "set"
     script = "if __name__ == '__main__':\n" + "\n".join(
@@ -225,8 +251,14 @@ def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
     deadline = time.monotonic() + 60
     while not list(out.glob("shards/*.journal")) and time.monotonic() < deadline:
         time.sleep(0.01)
+    workers = children(process.pid)
+    assert len(workers) >= 2
     process.kill()
     process.wait()
+    gone_by = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < gone_by
+        time.sleep(0.05)
     report = prepare([root], out, WHOLE, workers=2)
     assert report.count("kept") == 180
     prepare([root], tmp_path / "whole", WHOLE, workers=1)

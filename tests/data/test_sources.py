@@ -134,6 +134,10 @@ def test_an_unreadable_folder_is_a_source_that_failed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
+        (["a.jpg", "b/c.jpg"], {}, "pictures lie in it and in b; say --layout singles if each shows somebody else"),
+        (["a.jpg"], {"layout": "nonsense", "pattern": "(?P<person>a)"}, "layout='nonsense': not known"),
+        (["a.jpg"], {"layout": "clips", "pattern": "(?P<person>a)"}, "a pattern says the layout itself"),
+        (["a.jpg"], {"pattern": "a|(?P<person>b)"}, "no videos or pictures that fit"),
         ([], {}, "no videos or pictures"),
         (["notes.txt"], {}, "no videos or pictures"),
         (["a.mp4", "b.jpg"], {}, "1 videos and 1 pictures"),
@@ -156,3 +160,23 @@ def test_what_does_not_fit_says_so(tmp_path: Path, files: list[str], options: di
         find_sources([lay(tmp_path / "set", *files, "sub/.hidden")], **options)
     with pytest.raises(FaceCycleError, match="no such file"):
         find_sources([tmp_path / "nowhere"])
+
+
+def test_a_person_named_by_a_file_is_not_the_one_a_folder_of_another_place_names(tmp_path: Path) -> None:
+    one, other = lay(tmp_path / "x", "a/1.mp4"), lay(tmp_path / "y", "a.mp4", "b.mp4")
+    people = {source.name: source.person for source in find_sources([one, other]).sources}
+    assert people == {"x/a/1.mp4": "a", "y/a.mp4": "y/a", "y/b.mp4": "b"}
+
+
+def test_hidden_folders_say_nothing_of_a_flat_one(tmp_path: Path) -> None:
+    root = lay(tmp_path / "set", "ann.jpg", "bob.jpg", ".thumbnails/x.jpg")
+    layout, sources = found(root)
+    assert (layout, sorted(source.person for source in sources.values())) == ("singles", ["ann.jpg", "bob.jpg"])
+
+
+def test_two_frames_of_one_number_are_refused_where_numbers_are_times(tmp_path: Path) -> None:
+    root = lay(tmp_path, *(f"c/f{n:04d}_128px.jpg" for n in (1, 2, 3)))
+    with pytest.raises(FaceCycleError, match=r"f0001_128px\.jpg, .*f0002_128px\.jpg: both are frame 128 of c"):
+        found(root, layout="clips", rate=25)
+    _, sources = found(root, pattern=r"(?P<person>c)/f(?P<frame>\d+)", rate=25)
+    assert [source.numbers for source in sources.values()] == [(1, 2, 3)]

@@ -1,10 +1,12 @@
 """``facecycle synth``: a face set with its labels, the same for any number of workers, whole after a kill."""
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +20,8 @@ from facecycle.data.pairs import FacePairs
 from facecycle.data.truth import TRUE_VALUES
 from facecycle.errors import FaceCycleError
 from facecycle.synthetic import truth
-from facecycle.synthetic.clip import Clip
+from facecycle.synthetic.clip import Clip, ClipOptions
+from facecycle.synthetic.occluders import OCCLUDERS
 from facecycle.synthetic.person import create_person
 from facecycle.synthetic.seeds import PersonKey
 from facecycle.synthetic.sheet import draw_sheet
@@ -175,10 +178,9 @@ def test_sets_that_turn_heads_differently_are_learnt_on_one_scale(faceset, tmp_p
     mixed = MixedClips([narrow, wide])
     keys = [(0, k) for k in range(len(mixed))]
     table = np.concatenate([part.faces.columns["label/pose"] for part in (narrow, wide)])
-    wanted = {tuple(pose): (pose - table.mean(0)) / (table.std(0) + 0.02) for pose in table}
-    found = mixed.truth(keys)[..., -3:].reshape(-1, 3)
-    degrees = found * (table.std(0) + 0.02) + table.mean(0)
-    assert np.abs(degrees[:, None] - np.array(list(wanted))).max(2).min(1).max() < 1e-3  # the angles of some frame
+    for part, at, found in ((*mixed._find(key)[:2], mixed.truth([key])[0, :, -3:]) for key in keys):
+        wanted = part.faces.columns["label/pose"][part.rows(at)]
+        assert np.allclose(found * (table.std(0) + 0.02) + table.mean(0), wanted, atol=1e-3)
 
 
 def test_a_neutral_face_ends_each_clip_and_is_no_frame_of_it(faceset, tmp_path):
@@ -217,3 +219,44 @@ def test_the_neutral_face_is_the_true_one_without_camera_faults(tmp_path):
     frame = clip.frame(1.0, 48, clean=True, at_rest=True)
     assert np.array_equal(frame.picture, truth.frontal(clip, 1.0, 48))
     assert (frame.emotion, frame.strength) == ("neutral", 0.0)
+
+
+def test_nothing_comes_before_a_neutral_face_but_a_hat_stays(tmp_path):
+    person = create_person(PersonKey("train", 3, 1))
+
+    def at_rest(occluder: str) -> np.ndarray:
+        clip = Clip(person, (0,), ClipOptions(occluder=occluder))
+        return clip.frame(1.0, 48, clean=True, at_rest=True).picture.astype(int)
+
+    bare = at_rest("none")
+    for occluder in OCCLUDERS:
+        differs = np.abs(at_rest(occluder) - bare).mean() > 0.1
+        assert differs == (occluder == "hat")
+
+
+def test_two_writers_of_one_set_are_refused_and_workers_leave_with_a_killed_parent(tmp_path):
+    root = tmp_path / "set"
+    words = ["-m", "facecycle", "synth", str(root), "--people", "40", "--clips", "2", "--frames", "6", "--workers", "2"]
+    process = subprocess.Popen([sys.executable, *words, "--size", "64"], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not list(root.glob("shards/*.tar.partial")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    with pytest.raises(FaceCycleError, match="set: another process is writing it"):
+        synth(root, people=40, clips=2, frames=6)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_killed_worker_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("facecycle.synthetic.write.write_shard", _dies)
+    with pytest.raises(FaceCycleError, match="a worker process was killed"):
+        synth(tmp_path / "set", people=4, clips=1, frames=2, size=48, workers=2)
+
+
+def _dies(root, options, index):
+    os.kill(os.getpid(), signal.SIGKILL)

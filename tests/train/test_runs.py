@@ -438,3 +438,19 @@ def test_once_its_end_is_fitted_the_identity_encoder_rests_also_where_a_run_goes
         shutil.rmtree(again / f"checkpoints/identity-{step:08d}")
     assert resume_tiny(again) is True
     assert_equal_runs(again, run)
+
+
+def test_who_is_held_out_of_one_set_is_trained_on_in_none(tmp_path: Path) -> None:
+    few, many = make_faceset(tmp_path / "few", [2, 2, 2]), make_faceset(tmp_path / "many", [2] * 12)
+    for seed in range(12):
+        config = tiny_config(few, seed=seed)
+        for sources in (f"{few},{many}", f"{many},{few}"):
+            mixed = open_sources(sources, config)
+            trained, checked = (
+                {name for part in side.sets for name in part.faces.columns["person"][part._rows].tolist()}  # type: ignore
+                for side in (mixed.training, mixed.validation)
+            )
+            alone = [part for part in mixed.validation.sets if set(part.faces.people()) <= trained]  # type: ignore
+            shown = {name for part in alone for name in part.faces.people()}  # of a set that holds nobody out
+            assert not trained & (checked - shown)
+            assert len(trained | checked) == 12

@@ -134,7 +134,7 @@ def _print_inspected(path: str, report: InspectReport) -> None:
     rows = {
         "people": f"{report.people:,}",
         "clips": f"{report.clips:,} ({report.single_clips:,} of one frame: no pair)",
-        "frames": f"{report.frames:,}",
+        "frames": f"{report.frames:,}" + (f", and {report.neutral:,} neutral faces" if report.neutral else ""),
         "frames per clip": f"{low:g} to {high:g}, median {median:g}, middle half {q1:g} to {q3:g}",
         "most frames": ", ".join(f"{name} {count}" for name, count in report.largest_people),
         "sources": _counts(report.statuses) or "-",

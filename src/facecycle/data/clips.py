@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from PIL import Image
 
 from facecycle.data.crop import cut
 from facecycle.data.detect import Face
-from facecycle.data.faceset import stored_size
+from facecycle.data.faceset import encode, stored_size
 from facecycle.data.frames import Frame
 from facecycle.data.people import TRACK
 from facecycle.data.shards import FrameSink, Row
@@ -174,10 +173,3 @@ def sharpness(picture: UInt8[np.ndarray, "s s 3"], size: int) -> float:
     grey = picture[rim : rim + size, rim : rim + size].astype(np.float32).mean(axis=2)
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
     return float(laplacian.var())
-
-
-def encode(picture: UInt8[np.ndarray, "s s 3"], quality: int) -> bytes:
-    """JPEG with full colour resolution: at 64 pixels, halving it blurs eyes and lips."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()

@@ -50,8 +50,9 @@ def disk_space(path: Path) -> Iterator[None]:
 
 
 def walk_files(folder: Path, failed: Callable[[OSError], None]) -> list[Path]:
-    """All files below ``folder`` but hidden ones, sorted. Links are followed, but not round in a circle.
+    """All files below ``folder``, sorted, but hidden ones and those in hidden folders.
 
+    Links are followed, but not round in a circle.
     ``failed`` is told of every folder that cannot be read.
     """
     files: list[Path] = []
@@ -60,6 +61,6 @@ def walk_files(folder: Path, failed: Callable[[OSError], None]) -> list[Path]:
         files += [Path(place, name) for name in names if not name.startswith(".")]
         chain = above.pop(place)
         real = {name: os.path.realpath(os.path.join(place, name)) for name in folders}
-        folders[:] = [name for name in folders if real[name] not in chain]
+        folders[:] = [name for name in folders if real[name] not in chain and not name.startswith(".")]
         above |= {os.path.join(place, name): (*chain, real[name]) for name in folders}
     return sorted(files)

@@ -109,7 +109,11 @@ def _video_frames(source: Source, fps: float, log: ReadLog) -> Iterator[Frame]:
                 log.problem = "cannot be opened as a video: its codec is not known here"
                 return
             stream.codec_context.thread_count = 1  # the processes are the parallelism
-            tracks = _Tracks.read(source.tracks, _frame_count(stream)) if source.tracks else None
+            try:
+                tracks = _Tracks.read(source.tracks, _frame_count(stream, container)) if source.tracks else None
+            except OSError as error:
+                log.problem = f"{source.tracks}: {error.strerror}"
+                return
             yield from _decode(container, stream, _Clock(fps), tracks, log)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         log.problem = f"cannot be opened as a video: {getattr(error, 'strerror', None) or error}"
@@ -181,8 +185,8 @@ def _seconds(stream: Any, container: Any) -> tuple[float, float]:
     return (container.duration / 1e6 if container.duration else 0.0), sound_alone
 
 
-def _frame_count(stream: Any) -> int:
-    return stream.frames or int(float(stream.duration or 0) * stream.time_base * (stream.average_rate or 25))
+def _frame_count(stream: Any, container: Any) -> int:
+    return stream.frames or round(_seconds(stream, container)[0] * float(stream.average_rate or 25))
 
 
 @dataclass(frozen=True)

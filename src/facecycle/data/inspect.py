@@ -14,6 +14,8 @@ from PIL import Image
 
 from facecycle.data.faceset import FaceSet
 from facecycle.data.files import check_suffix, disk_space
+from facecycle.data.people import clips_of
+from facecycle.data.truth import is_neutral
 from facecycle.errors import FaceCycleError
 
 SHEET_ROWS, SHEET_COLUMNS = 16, 12
@@ -26,6 +28,7 @@ class InspectReport:
     Attributes:
         meta: its ``faceset.json``.
         people, clips, frames: how many.
+        neutral: how many neutral faces end clips; they are no frames.
         clip_lengths: frames per clip at the 0th, 25th, 50th, 75th and 100th percentile.
         single_clips: clips of one frame, which give no pair.
         largest_people: the people with most frames, with their number.
@@ -38,6 +41,7 @@ class InspectReport:
     people: int
     clips: int
     frames: int
+    neutral: int
     clip_lengths: list[float]
     single_clips: int
     largest_people: list[tuple[str, int]]
@@ -60,7 +64,7 @@ def inspect(faceset: str | Path, sheet: str | Path | None = None, margin: bool =
     if sheet is not None:
         check_suffix(Path(sheet), ".png", ".jpg")
     faces = FaceSet.open(faceset)
-    clips = faces.clips()
+    clips, neutral = clips_of(faces), int(is_neutral(faces).sum())
     lengths = np.array([len(clip) for clip in clips])
     if sheet is not None:
         Path(sheet).parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +78,8 @@ def inspect(faceset: str | Path, sheet: str | Path | None = None, margin: bool =
         meta=faces.meta,
         people=len(faces.people()),
         clips=len(clips),
-        frames=len(faces),
+        frames=len(faces) - neutral,
+        neutral=neutral,
         clip_lengths=np.percentile(lengths, [0, 25, 50, 75, 100]).tolist(),
         single_clips=int((lengths == 1).sum()),
         largest_people=Counter(faces.columns["person"].tolist()).most_common(5),
@@ -86,7 +91,7 @@ def inspect(faceset: str | Path, sheet: str | Path | None = None, margin: bool =
 
 def contact_sheet(faces: FaceSet, margin: bool = False) -> UInt8[np.ndarray, "h w 3"]:
     """Some clips, evenly chosen, one a row, with up to `SHEET_COLUMNS` of their frames, evenly chosen too."""
-    clips = faces.clips()
+    clips = clips_of(faces)
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, SHEET_ROWS).astype(int))]
     columns = min(SHEET_COLUMNS, max(map(len, chosen)))
     rim = 0 if margin else (faces.stored - faces.size) // 2

@@ -46,6 +46,7 @@ class MixedClips:
         for part in generated:
             part.scale = scale
         self._ends = np.cumsum([len(part) for part in sets])
+        self._same = self._met_again()
         self._order: tuple[int, np.ndarray] = (-1, np.arange(0))
 
     def __len__(self) -> int:
@@ -55,10 +56,39 @@ class MixedClips:
         part, inner, _ = self._find(key)
         return part[inner]
 
+    def __getitems__(self, keys: Sequence[Key]) -> list[UInt8[np.ndarray, "k 3 s s"]]:
+        """A whole batch: what is of one set is read together."""
+        places: dict[int, list[int]] = {}
+        inner: list[Key] = []
+        for place, key in enumerate(keys):
+            _, at, before = self._find(key)
+            places.setdefault(before, []).append(place)
+            inner.append(at)
+        batch: dict[int, UInt8[np.ndarray, "k 3 s s"]] = {}
+        for before, some in places.items():
+            part = self.sets[int(np.searchsorted(self._ends, before, side="right"))]
+            wanted = [inner[place] for place in some]
+            together = getattr(part, "__getitems__", lambda keys, part=part: [part[key] for key in keys])
+            batch |= zip(some, together(wanted), strict=True)
+        return [batch[place] for place in range(len(keys))]
+
     def whose(self, keys: Sequence[Key]) -> Int[np.ndarray, " b"]:
-        """As the sets say it; what is of two sets does not belong together."""
+        """As the sets say it; of several sets only generated people are known to be the same, by their names."""
         found = (self._find(key) for key in keys)
-        return np.array([before + part.whose([at])[0] for part, at, before in found])
+        whose = np.array([before + part.whose([at])[0] for part, at, before in found])
+        return np.array([self._same.get(int(number), number) for number in whose])
+
+    def _met_again(self) -> dict[int, int]:
+        """`whose` of generated people who are in several sets -> that of the first set."""
+        first: dict[str, int] = {}
+        same: dict[int, int] = {}
+        for part, end in zip(self.sets, self._ends.tolist(), strict=True):
+            if isinstance(part, FacePairs) and part.faces.meta["origin"] == "synthetic":
+                for number, name in part.named_people().items():
+                    number += end - len(part)
+                    if first.setdefault(name, number) != number:
+                        same[number] = first[name]
+        return same
 
     @property
     def has_truth(self) -> bool:

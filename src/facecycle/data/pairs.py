@@ -101,15 +101,17 @@ class FacePairs:
             min_gap_seconds,
             seed,
         )
-        self._neutral = neutral_rows(faces) if neutral else None
+        self._neutral, self.across_clips = neutral_rows(faces) if neutral else None, across_clips
         self.size, self.margin, self.stored = faces.size, faces.margin, faces.stored
         self.licence, self.crop = faces.licence, faces.crop
         clips = clips_by_person(faces, people) if across_clips else clips_of(faces, people)
         usable = [clip for clip in clips if len(clip) >= frames_per_item]
         if not usable:
+            drawn = faces.meta["origin"] == "synthetic"
+            mend = "draw it with more --frames" if drawn else "prepare it with a higher --fps or a lower --min-change"
             raise FaceCycleError(
-                f"{faces.path}: none of {len(clips)} clips holds {frames_per_item} frames; prepare it with a higher "
-                "--fps or a lower --min-change, or lower data.frames_per_clip"
+                f"{faces.path}: none of {len(clips)} clips holds {frames_per_item} frames; {mend}, or lower "
+                "data.frames_per_clip"
             )
         self.clips, self.short_clips = len(usable), len(clips) - len(usable)
         self._rows = np.concatenate(usable)  # anchors, clip after clip
@@ -143,6 +145,13 @@ class FacePairs:
     def whose(self, keys: Sequence[Key]) -> Int[np.ndarray, " b"]:
         """Of which clip each item is; of which person, if clips of one are joined."""
         return np.array([self._first[self._anchor(key)] for key in keys])
+
+    def named_people(self) -> dict[int, str]:
+        """What `whose` says of each person -> the person's name; of single clips nothing."""
+        if not self.across_clips:
+            return {}
+        firsts = np.unique(self._first)
+        return dict(zip(firsts.tolist(), self.faces.columns["person"][self._rows[firsts]].tolist(), strict=True))
 
     def _anchor(self, key: Key) -> int:
         epoch, index = key
@@ -191,13 +200,14 @@ class FacePairs:
     def landmarks(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k1 68 2"]:
         """Where the generator put the landmarks of the frames of a batch, last those of the clip's neutral face.
 
-        See `facecycle.data.truth.true_landmarks`; not a number for a neutral face that is not there.
+        See `facecycle.data.truth.true_landmarks`; not a number for a neutral face that is not there. Only where
+        `has_landmarks`.
         """
         if self._landmarks is None:
             self._landmarks = true_landmarks(self.faces)
         rows = np.stack([self.rows(key) for key in keys])
-        neutral = neutral_rows(self.faces) if self._neutral is None else self._neutral
-        last = neutral[rows[:, :1]]
+        assert self._neutral is not None  # `has_landmarks`
+        last = self._neutral[rows[:, :1]]
         found = self._landmarks[np.concatenate([rows, last], 1)]
         found[:, -1][last[:, 0] < 0] = np.nan
         return found

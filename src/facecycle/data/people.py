@@ -16,10 +16,7 @@ TRACK = "#"  # between the name of a video and the number of a face that was fol
 
 
 def split_people(faces: FaceSet, held_out: float = 0.1, seed: int = 0) -> tuple[list[str], list[str]]:
-    """Split by person into (training, validation).
-
-    A person's side follows from a hash of seed and name, so it stays the same when others join the set. Both sides
-    get at least one person.
+    """Split by person into (training, validation); see `split_names`.
 
     Args:
         faces: the face set.
@@ -30,10 +27,19 @@ def split_people(faces: FaceSet, held_out: float = 0.1, seed: int = 0) -> tuple[
         FaceCycleError: people are to be held out of a set with one person.
     """
     people = faces.people()
-    if held_out <= 0:
-        return people, []
-    if len(people) < 2:
+    if held_out > 0 and len(people) < 2:
         raise FaceCycleError(f"{faces.path}: one person only, nobody can be held out; set data.held_out to 0")
+    return split_names(people, held_out, seed)
+
+
+def split_names(people: Collection[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:
+    """Split names into (training, validation), each sorted.
+
+    A name's side follows from a hash of seed and name, so it stays the same when others join. But both sides get at
+    least one of two and more names: where the hashes of few would leave one side empty, the nearest name changes sides.
+    """
+    if held_out <= 0 or len(people) < 2:
+        return sorted(people), []
 
     def place(name: str) -> float:
         seeded = f"{seed}:{name}".encode("utf-8", "surrogateescape")  # not every folder's name is UTF-8

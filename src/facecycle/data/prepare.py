@@ -8,21 +8,20 @@ again, and within a shard no finished source is (see `facecycle.data.shards`).
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from facecycle.data.clips import CropOptions
 from facecycle.data.cluster import load_ray, run_on_cluster
 from facecycle.data.detect import build_detector
-from facecycle.data.faceset import finish_faceset, shard_is_written, write_faceset
+from facecycle.data.faceset import alone, finish_faceset, shard_is_written, write_faceset
+from facecycle.data.files import write_atomic
 from facecycle.data.shards import Row, shard_file
 from facecycle.data.sources import Source, find_sources
 from facecycle.data.workers import Task, Tell, run
@@ -105,10 +104,10 @@ def prepare(
     out, given = Path(out), [sources] if isinstance(sources, str | Path) else sources
     found = find_sources([Path(source) for source in given], layout, pattern, frame_rate)
     tell("found", found)
-    plan = plan_shards(found.sources)
     more = dataclasses.asdict(options) | {"layout": layout, "pattern": pattern, "frame_rate": frame_rate}
     write_faceset(out, licence=licence, origin="prepare", **more, sources=_fingerprint(found.sources))
-    with _alone(out):
+    with alone(out):
+        plan = _plan(out, found.sources)
         todo = [index for index in range(len(plan)) if not shard_is_written(out, index)]
         tell("resumed", [row for index in set(range(len(plan))) - set(todo) for row in _rows(out, index)])
         tasks = [Task(out, index, plan[index].start, found.sources[plan[index]], options) for index in todo]
@@ -171,6 +170,15 @@ def plan_shards(sources: list[Source]) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(sources)], strict=True)]
 
 
+def _plan(out: Path, sources: list[Source]) -> list[slice]:
+    """Which sources make up each shard, as it was when the set was begun: a video may have another size by now."""
+    file = out / "shards/plan.json"
+    if not file.exists():
+        write_atomic(file, json.dumps([part.start for part in plan_shards(sources)]).encode())
+    starts = json.loads(file.read_text())
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(sources)], strict=True)]
+
+
 def _size(file: str) -> int:
     try:
         return os.path.getsize(file)
@@ -181,16 +189,6 @@ def _size(file: str) -> int:
 def cores() -> int:
     """Of this machine, those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    with open(out / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FaceCycleError(f"{out}: another process is writing it; wait for it, or name another folder") from None
-        yield
 
 
 def _rows(out: Path, shard: int) -> list[Row]:

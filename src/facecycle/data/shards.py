@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import tarfile
 from contextlib import suppress
@@ -64,6 +65,17 @@ class FrameSink(Protocol):
         ...
 
 
+def _strict_json(row: Row) -> bytes:
+    """For readers other than Python's, which know no NaN: what is not known is null."""
+
+    def known(value: Any) -> Any:
+        if isinstance(value, list):
+            return [known(entry) for entry in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps({name: known(value) for name, value in row.items()}, allow_nan=False).encode()
+
+
 class ShardWriter:
     """Writes the frames of one shard; use it as a context manager.
 
@@ -118,7 +130,7 @@ class ShardWriter:
         text = {name: _plain(value) for name, value in row.items()}
         with disk_space(self.root):
             text["offset"] = self._append(f"{key}.jpg", jpeg)
-            self._append(f"{key}.json", json.dumps(text).encode())
+            self._append(f"{key}.json", _strict_json(text))
         self._keys.add(key)
         self.rows.append(text)
 

@@ -11,7 +11,8 @@
 | ``pattern`` | the pictures with the same ``person`` and ``clip`` groups | ``person`` | ``person/clip`` |
 
 ``auto`` tells all of them apart but two: the pictures of a flat folder are taken as ``singles``, a folder of folders of
-pictures as ``photos``; say ``clips`` where they are frames. Where folders of one name lie in different ones it asks.
+pictures as ``photos``; say ``clips`` where they are frames. It asks where folders of one name lie in different ones,
+and where pictures lie both in the folder and in folders below it.
 """
 
 from __future__ import annotations
@@ -111,8 +112,10 @@ def find_sources(
         FaceCycleError: a path does not exist, nothing is found, or the layout or pattern does not fit.
     """
     expression = _compile(pattern) if pattern else None
-    if not expression and layout not in ("auto", *LAYOUTS):
+    if layout not in ("auto", *LAYOUTS):
         raise FaceCycleError(f"layout={layout!r}: not known; choose from auto, {', '.join(LAYOUTS)}")
+    if expression and layout != "auto":
+        raise FaceCycleError(f"layout={layout!r}: a pattern says the layout itself; leave one of them out")
     if rate is not None and not 0 < rate < math.inf:
         raise FaceCycleError(f"frame_rate={rate}: must be above 0, such as 25")
     found, labels = Found(), set()
@@ -143,22 +146,32 @@ def find_sources(
 def _apart(sources: list[Source]) -> list[Source]:
     """Who is named by a file alone is somebody else than who is named alike in another of the folders given."""
     first: dict[str, str] = {}  # the folder that has the name
+    for source in sources:
+        folder, by_file = _named(source)
+        if not by_file:
+            first.setdefault(source.person, folder)
     apart = []
     for source in sources:
-        folder, _, name = source.name.partition("/")
-        is_file = PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES
-        by_file = is_file and ("/" not in name or source.person == name)
+        folder, by_file = _named(source)
         if by_file and first.setdefault(source.person, folder) != folder:
             source = replace(source, person=f"{folder}/{source.person}")
         apart.append(source)
     return apart
 
 
+def _named(source: Source) -> tuple[str, bool]:
+    """Which of the folders given a source lies in, and whether its person is named by a file alone."""
+    folder, _, name = source.name.partition("/")
+    is_file = PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES
+    return folder, is_file and ("/" not in name or source.person == name)
+
+
 def detect_layout(tree: Tree) -> str:
     """The layout that a folder's files look like.
 
     Raises:
-        FaceCycleError: it holds both videos and pictures, or folders of pictures that have one name.
+        FaceCycleError: it holds both videos and pictures, folders of pictures that have one name, or pictures beside
+            such folders.
     """
     videos, pictures = tree.pick(VIDEO_SUFFIXES), tree.pick(PICTURE_SUFFIXES)
     if videos and pictures:
@@ -177,6 +190,12 @@ def detect_layout(tree: Tree) -> str:
                 f"{tree.root}: {other} and {folder} have one name; say --layout clips if these are clips of"
                 f" {other.parts[0]!r} and {folder.parts[0]!r}, --layout photos if both show the person {folder.name!r}"
             )
+    if len(folders) > 1 and PurePosixPath(".") in folders:
+        raise FaceCycleError(
+            f"{tree.root}: pictures lie in it and in {min(folders - {PurePosixPath('.')})}; say --layout singles if "
+            "each shows somebody else, --layout photos if each folder shows one person, --layout clips if they are "
+            "frames"
+        )
     return "singles" if folders <= {PurePosixPath(".")} else "photos"
 
 
@@ -263,7 +282,7 @@ def _singles(tree: Tree, _rate: float | None) -> list[Source]:
 def _by_pattern(tree: Tree, expression: re.Pattern[str], rate: float | None) -> list[Source]:
     def group(name: str) -> tuple[str, str] | None:
         match = expression.search(name)
-        if not match:
+        if not match or match["person"] is None:
             return None
         person, clip = match["person"], match.groupdict().get("clip")
         return person, person if clip is None else f"{person}/{clip}"
@@ -293,6 +312,12 @@ def _grouped(
         names.sort(key=lambda name: (number(name), name))
         # Without a rate the numbers only name the pictures; with one they are times.
         numbers = tuple(map(number, names)) if rate else tuple(range(len(names)))
+        for one, other, here, there in zip(names, names[1:], numbers, numbers[1:], strict=False):
+            if here == there:
+                raise FaceCycleError(
+                    f"{tree.path(one)}, {tree.path(other)}: both are frame {here} of {clip}; leave one out, or say by "
+                    "--pattern where clip and frame number stand in the names"
+                )
         files = tuple(map(tree.path, names))
         sources.append(Source(f"{tree.label}/{clip}", person, files, False, numbers, rate, portrait=True))
     return sources

@@ -125,7 +125,8 @@ class UrlStore:
         names = [f"{path}/{name}" for name, _, _ in wanted]
         starts = [offset for _, offset, _ in wanted]
         ends = [offset + nbytes for _, offset, nbytes in wanted]
-        found = files.cat_ranges(names, starts, ends, on_error="return") if wanted else []
+        with self._problems(""):
+            found = files.cat_ranges(names, starts, ends, on_error="return") if wanted else []
         for (name, _, nbytes), data in zip(wanted, found, strict=True):
             with self._problems(name):
                 if isinstance(data, FileNotFoundError):
@@ -164,6 +165,10 @@ class UrlStore:
                 raise FaceCycleError(
                     f"{self.root}: {error}; begin it with a protocol that fsspec.available_protocols() lists"
                 ) from None
+            except Exception as error:  # an archive that is none, a server that is not there
+                raise FaceCycleError(
+                    f"{self.root}: cannot be opened ({type(error).__name__}: {error}); see to the address"
+                ) from error
             self._opened = os.getpid(), files, path.rstrip("/")
         return self._opened[1], self._opened[2]
 

@@ -22,6 +22,8 @@ from facecycle.data.shards import ShardWriter
 from facecycle.data.sources import Source
 from facecycle.errors import FaceCycleError
 
+KILLED = "a worker process was killed (is memory short? try fewer --workers); run the same command again to go on"
+
 Tell = Callable[[str, Any], None]
 """Called with ("found", Found), ("resumed", rows), ("frames", count) and ("source", row) as the work goes on."""
 
@@ -90,9 +92,7 @@ def _run_in_processes(tasks: list[Task], workers: int, tell: Tell) -> None:
         for future in futures:
             future.result()
     except BrokenProcessPool:
-        raise FaceCycleError(
-            "a worker process was killed (is memory short? try fewer --workers); run the same command again to go on"
-        ) from None
+        raise FaceCycleError(KILLED) from None
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
@@ -111,7 +111,7 @@ def _begin_worker(news: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process, which sets `stop`
     news.cancel_join_thread()  # news that nobody waits for any more must not hold up the end
     _worker.update(news=news, stop=stop)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    leave_with_parent()
     one_thread()
 
 
@@ -124,7 +124,12 @@ def one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _leave_with_parent() -> None:
+def leave_with_parent() -> None:
+    """End this process when the one that spawned it does, whatever ends that."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

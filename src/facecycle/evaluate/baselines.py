@@ -228,8 +228,8 @@ def _other_photos(others: Path | None) -> list[Photo]:
 
 def _synthetic_photos(people: int = 100, frames: int = 5) -> list[Photo]:
     """Frames of synthetic training people, drawn when read; the checksum stands for all that decides them."""
+    from facecycle.data.faceset import encode
     from facecycle.evaluate.photos import WHOLE
-    from facecycle.synthetic.develop import encode_jpeg
     from facecycle.synthetic.stream import SyntheticFaces
 
     stream = SyntheticFaces(people, clips_per_person=1, frames_per_item=frames, size=SIZE, margin=0.0)
@@ -238,7 +238,7 @@ def _synthetic_photos(people: int = 100, frames: int = 5) -> list[Photo]:
     def read(item: int, frame: int) -> bytes:
         if item not in drawn:
             drawn[item] = stream[0, item]
-        return encode_jpeg(np.ascontiguousarray(drawn[item][frame].transpose(1, 2, 0)), 95)
+        return encode(np.ascontiguousarray(drawn[item][frame].transpose(1, 2, 0)), 95)
 
     return [
         Photo(f"synthetic {item}/{frame}", lambda item=item, frame=frame: read(item, frame), WHOLE)

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from facecycle.data.crop import Crop, fit_crop, landmarks5_from_68
+from facecycle.data.faceset import decode, encode
 from facecycle.synthetic.background import OUTDOORS, cut_background, sample_background
 from facecycle.synthetic.camera import PICTURE, Camera
-from facecycle.synthetic.develop import decode_jpeg, develop, encode_jpeg
+from facecycle.synthetic.develop import develop
 from facecycle.synthetic.light import Clothes, Light, direction, sample_light
 from facecycle.synthetic.mesh import Mesh
 from facecycle.synthetic.occluders import OCCLUDERS, add_occluder
@@ -130,14 +131,17 @@ class Clip:
             time: seconds since the clip began.
             size, margin: see `facecycle.data.faceset`.
             clean: without camera faults.
-            at_rest: the person without expression, looking straight ahead, instead of what is done then.
+            at_rest: the person without expression, looking straight ahead, nothing before the face, instead of what is
+                done then.
         """
         state = self.state(time).neutral(frontal=True) if at_rest else self.state(time)
-        posed = pose_person(self.person, state, self.mesh)
+        # A hat is worn; whatever else comes before the face hides what the neutral face is wanted for.
+        mesh = self.person.mesh if at_rest and self.occluder != "hat" else self.mesh
+        posed = pose_person(self.person, state, mesh)
         camera = self.view(posed, time)
         landmarks = camera.project(posed.landmarks)[:, :2]
         crop = fit_crop(landmarks5_from_68(landmarks))
-        picture, drawing = self.shoot(posed, camera, crop.expand(margin), size, time, clean)
+        picture, drawing = self.shoot(posed, camera, crop.expand(margin), size, time, clean, mesh)
         low, high = landmarks.min(0), landmarks.max(0)
         emotion, strength = ("neutral", 0.0) if at_rest else self.tracks.emotion_at(time)
         return Frame(
@@ -159,9 +163,9 @@ class Clip:
         return self.shoot(posed, self.view(posed, time), window, size, time, False)[0]
 
     def shoot(
-        self, posed: Posed, camera: Camera, window: Crop, size: int, time: float, clean: bool
+        self, posed: Posed, camera: Camera, window: Crop, size: int, time: float, clean: bool, mesh: Mesh | None = None
     ) -> tuple[UInt8[np.ndarray, "s s 3"], Drawing]:
-        """Draw a posed person in this clip's surroundings."""
+        """Draw a posed person in this clip's surroundings; ``mesh`` is what was posed, the clip's unless given."""
         drawing = draw(
             self.person,
             posed,
@@ -169,7 +173,7 @@ class Clip:
             camera,
             window,
             size,
-            mesh=self.mesh,
+            mesh=mesh or self.mesh,
             clothes=self.clothes,
             factor=self.options.factor,
         )
@@ -186,7 +190,7 @@ class Clip:
             noise=camera.noise,
             rng=rng,
         )
-        return (decode_jpeg(encode_jpeg(picture, camera.jpeg)) if camera.jpeg else picture), drawing
+        return (decode(encode(picture, camera.jpeg)) if camera.jpeg else picture), drawing
 
 
 def sample_camera(rng: np.random.Generator, scale: float) -> Camera:

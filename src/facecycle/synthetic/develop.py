@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from numba import njit
-from PIL import Image
 
 _STEPS = 4096
 
@@ -100,15 +98,3 @@ def develop(
         grain = rng.standard_normal(rgb.shape, dtype=np.float32)
     _develop(rgb, alpha, background, np.float32(gain), TONE, grain, strength, out)
     return out
-
-
-def encode_jpeg(picture: UInt8[np.ndarray, "h w 3"], quality: int) -> bytes:
-    """JPEG without colour subsampling: at 64 pixels it would halve what little colour there is."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()
-
-
-def decode_jpeg(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """JPEG -> RGB."""
-    return np.asarray(Image.open(io.BytesIO(data)))

@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ import numpy as np
 
 from facecycle.data.clips import sharpness
 from facecycle.data.crop import landmarks5_from_68
-from facecycle.data.faceset import finish_faceset, stored_size, write_faceset
+from facecycle.data.faceset import alone, encode, finish_faceset, stored_size, write_faceset
 from facecycle.data.shards import ShardWriter, shard_is_written
+from facecycle.data.workers import KILLED, leave_with_parent
 from facecycle.errors import FaceCycleError
 from facecycle.synthetic.clip import Clip, ClipOptions, Frame, clip_name
-from facecycle.synthetic.develop import encode_jpeg
 from facecycle.synthetic.person import create_person
 from facecycle.synthetic.stream import LICENCE, check_size, name_people
 from facecycle.synthetic.tracks import PoseRange
@@ -99,7 +100,8 @@ def synth(
         Frames in the set.
 
     Raises:
-        FaceCycleError: a value out of range, a folder that holds something else, a full disk.
+        FaceCycleError: a value out of range, a folder that holds something else or that another process is writing, a
+            full disk, a killed worker.
     """
     options = SynthOptions(people, clips, frames, size, margin, seed, split, pose or PoseRange(), neutral)
     options.check()
@@ -122,14 +124,15 @@ def synth(
     root = write_faceset(out, size=size, margin=margin, licence=LICENCE, origin="synthetic", synthetic=made)
     tell = tell or (lambda count: None)
     todo = []
-    for index, members in enumerate(options.shards):
-        if shard_is_written(root, index):
-            tell(len(members) * clips * options.rows_per_clip)
-        else:
-            todo.append(index)
-    for index in _write_shards(root, options, todo, workers):
-        tell(len(options.shards[index]) * clips * options.rows_per_clip)
-    finish_faceset(root, len(options.shards))
+    with alone(root):
+        for index, members in enumerate(options.shards):
+            if shard_is_written(root, index):
+                tell(len(members) * clips * options.rows_per_clip)
+            else:
+                todo.append(index)
+        for index in _write_shards(root, options, todo, workers):
+            tell(len(options.shards[index]) * clips * options.rows_per_clip)
+        finish_faceset(root, len(options.shards))
     return people * clips * options.rows_per_clip
 
 
@@ -140,12 +143,15 @@ def _write_shards(root: Path, options: SynthOptions, todo: list[int], workers: i
             write_shard(root, options, index)
             yield index
         return
-    pool = ProcessPoolExecutor(min(workers, len(todo)), multiprocessing.get_context("spawn"))
+    spawned = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(todo)), spawned, initializer=leave_with_parent)
     try:
         jobs = {pool.submit(write_shard, root, options, index): index for index in todo}
         for job in as_completed(jobs):
             job.result()
             yield jobs[job]
+    except BrokenProcessPool:
+        raise FaceCycleError(KILLED) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -160,7 +166,7 @@ def write_shard(root: Path, options: SynthOptions, index: int) -> None:
                 clip = Clip(person, (number,), ClipOptions(pose=options.pose))
                 for k, (frame, extra) in enumerate(frames_of(clip, options)):
                     row = row_of(clip, frame, k, options.size) | extra
-                    shard.add(f"{key}-{number:04d}-{k:04d}", encode_jpeg(frame.picture, QUALITY), row)
+                    shard.add(f"{key}-{number:04d}-{k:04d}", encode(frame.picture, QUALITY), row)
             count = options.clips * options.rows_per_clip
             note: dict[str, Any] = {"name": str(key), "status": "ok", "reason": "", "frames": count, "faces": count}
             shard.commit(note | {"kept": count, "dropped": {}, "seconds": round(time.perf_counter() - began, 2)})

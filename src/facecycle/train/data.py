@@ -8,7 +8,7 @@ from facecycle.config import RunConfig
 from facecycle.data.faceset import FaceSet
 from facecycle.data.mixed import MixedClips
 from facecycle.data.pairs import ClipDataset, FacePairs
-from facecycle.data.people import split_people
+from facecycle.data.people import split_names
 from facecycle.errors import FaceCycleError
 
 SYNTHETIC = "synthetic"
@@ -37,9 +37,11 @@ def open_sources(data: str, config: RunConfig) -> Sources:
     Raises:
         FaceCycleError: no such face set, or one that holds too little.
     """
-    parts = [
-        _synthetic(config) if name == SYNTHETIC else _faceset(name, config) for name in data.split(",") if name.strip()
+    opened = [
+        None if name == SYNTHETIC else FaceSet.open(name, config.data.cache) for name in data.split(",") if name.strip()
     ]
+    held_out = _held_out([faces for faces in opened if faces], config)
+    parts = [_synthetic(config) if faces is None else _faceset(faces, held_out, config) for faces in opened]
     if not parts:
         raise FaceCycleError(f"data {data!r} names no face set: give one, or several as A,B")
     sources = parts[0] if len(parts) == 1 else _mix(parts, config)
@@ -69,9 +71,20 @@ def _check_neutral(data: str, parts: list[Sources], weight: float) -> None:
         )
 
 
-def _faceset(data: str, config: RunConfig) -> Sources:
-    faces, wanted, seed = FaceSet.open(data, config.data.cache), config.data, config.train.seed
-    held_in, held_out = split_people(faces, wanted.held_out, seed) if len(faces.people()) > 1 else (faces.people(), [])
+def _held_out(sets: list[FaceSet], config: RunConfig) -> set[str]:
+    """Who is validated on: split once over all sets, for somebody may be in several."""
+    everybody = [set(faces.people()) for faces in sets]
+    names = set().union(*everybody)
+    held_out = set(split_names(names, config.data.held_out, config.train.seed)[1])
+    for people in everybody:
+        if people <= held_out:  # a set of which nothing would be left to learn from
+            held_out -= people
+    return held_out
+
+
+def _faceset(faces: FaceSet, held: set[str], config: RunConfig) -> Sources:
+    wanted, seed = config.data, config.train.seed
+    held_in, held_out = (sorted(side) for side in (set(faces.people()) - held, set(faces.people()) & held))
     neutral = shows_neutral(config)
     pairs = FacePairs(faces, wanted.frames_per_clip, wanted.min_gap, seed, held_in, neutral=neutral)
     who = f"{len(held_out)} held out" if held_out else "nobody held out: validation shows the training people"

@@ -4,6 +4,7 @@
 FACESET/faceset.json         format, crop, size, margin, stored, licence, origin
 FACESET/shards/00000.tar     KEY.jpg and KEY.json per frame (WebDataset), uncompressed
 FACESET/shards/00000.npz     that shard's rows; written last, it is the shard's commit
+FACESET/shards/plan.json     which sources each shard holds, by `facecycle.data.prepare`
 FACESET/manifest.npz         all rows
 FACESET/sources.jsonl        one line per source: what became of it
 ```

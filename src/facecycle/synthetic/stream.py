@@ -27,8 +27,8 @@ class SyntheticFaces:
 
     Args:
         people: how many, or their indices, or their keys.
-        clips_per_person: clips of each person in an epoch. They stay close together: a person is created once and
-            then serves ``clips_per_person`` rounds of a slowly changing company of 16.
+        clips_per_person: clips of each person in an epoch. They stay close together: a person is created once (by each
+            worker of a loader) and then serves ``clips_per_person`` rounds of a slowly changing company of 16.
         frames_per_item: K, frames drawn of each clip, in order of time and spread over it.
         size: pixels of a crop as the networks see it, 32 to 512.
         margin: how much larger the stored picture is.

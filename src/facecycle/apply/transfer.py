@@ -25,7 +25,8 @@ class Puppet:
         networks: all five.
         source: its crop; a finer one too, if the result shall be as large as that; its whole picture, if the result
             shall be pasted into it.
-        identity, motion: strengths; see `check_strengths` and `facecycle.apply.transform.translate`.
+        identity: strength, in [0, 1]; see `facecycle.apply.transform.translate`.
+        motion: likewise.
         keep_pose: take the drivers' expression alone; see `facecycle.apply.transform.express`.
     """
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from facecycle.cycles.motion import MotionCycle, motion_cycle, next_frame, remove_motion, restore_motion
+from facecycle.cycles.motion import MotionCycle, motion_cycle, other_frame, remove_motion, restore_motion
 from facecycle.model.warp import cycle_error, reflect, warp
 from tiny import MODEL, SIZE, face_tensor, tiny_networks
 
@@ -50,8 +50,8 @@ def test_networks_that_look_in_the_mirror_treat_left_and_right_alike() -> None:
 
 
 def test_two_frames_are_swapped_and_three_go_round() -> None:
-    assert next_frame(torch.arange(6), 2).tolist() == [1, 0, 3, 2, 5, 4]
-    assert next_frame(torch.arange(6), 3).tolist() == [2, 0, 1, 5, 3, 4]
+    assert other_frame(torch.arange(6), 2).tolist() == [1, 0, 3, 2, 5, 4]
+    assert other_frame(torch.arange(6), 3).tolist() == [2, 0, 1, 5, 3, 4]
 
 
 def test_each_intermediate_is_what_the_paper_writes() -> None:

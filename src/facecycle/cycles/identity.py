@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from facecycle.cycles.motion import batch_mean, next_frame, remove_motion, restore_motion
+from facecycle.cycles.motion import batch_mean, other_frame, remove_motion, restore_motion
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import warp
@@ -77,7 +77,7 @@ def identity_cycle(
     identity = networks.identity_encoder(face)
     mean_faces = remove_identity(networks, neutral, identity)
     mean_face = average(mean_faces)
-    giver = next_frame(identity, clips.shape[1]) if swap else identity
+    giver = other_frame(identity, clips.shape[1]) if swap else identity
     restored_neutral = restore_identity(networks, mean_face, giver)
     return IdentityCycle(
         face=face,

@@ -137,7 +137,7 @@ def motion_cycle(
         drawn = generator.draw(generator.move(features, flow.to_neutral, noise, frontal=True))
     neutral = drawn.face
     redrawn = generator.draw(features).face
-    other_neutral = next_frame(neutral, frames)
+    other_neutral = other_frame(neutral, frames)
     restored = restore_motion(networks, other_neutral, flow, noise)
     warped = warp(face, flow.to_neutral)
     return MotionCycle(
@@ -150,12 +150,12 @@ def motion_cycle(
         restored=restored,
         redrawn=redrawn,
         warped=warped,
-        round_trip=warp(next_frame(warped, frames), flow.to_face),
+        round_trip=warp(other_frame(warped, frames), flow.to_face),
         neutral_to_face=warp(other_neutral, flow.to_face),
         mean_flow=average(flow.to_neutral),
     )
 
 
-def next_frame(x: Tensor, frames: int) -> Tensor:
+def other_frame(x: Tensor, frames: int) -> Tensor:
     """Give each frame the entry of the one before it in its clip, the first the last's: of two, the swap ``~``."""
     return x.unflatten(0, (-1, frames)).roll(1, dims=1).flatten(0, 1)

@@ -58,18 +58,16 @@ class MixedClips:
 
     def __getitems__(self, keys: Sequence[Key]) -> list[UInt8[np.ndarray, "k 3 s s"]]:
         """A whole batch: what is of one set is read together."""
-        places: dict[int, list[int]] = {}
-        inner: list[Key] = []
+        grouped: dict[int, tuple[ClipDataset, list[int], list[Key]]] = {}
         for place, key in enumerate(keys):
-            _, at, before = self._find(key)
-            places.setdefault(before, []).append(place)
-            inner.append(at)
+            part, inner, before = self._find(key)
+            _, places, wanted = grouped.setdefault(before, (part, [], []))
+            places.append(place)
+            wanted.append(inner)
         batch: dict[int, UInt8[np.ndarray, "k 3 s s"]] = {}
-        for before, some in places.items():
-            part = self.sets[int(np.searchsorted(self._ends, before, side="right"))]
-            wanted = [inner[place] for place in some]
-            together = getattr(part, "__getitems__", lambda keys, part=part: [part[key] for key in keys])
-            batch |= zip(some, together(wanted), strict=True)
+        for part, places, wanted in grouped.values():
+            together = getattr(part, "__getitems__", None)
+            batch |= zip(places, together(wanted) if together else map(part.__getitem__, wanted), strict=True)
         return [batch[place] for place in range(len(keys))]
 
     def whose(self, keys: Sequence[Key]) -> Int[np.ndarray, " b"]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from facecycle.config import IdentityLossConfig, MotionLossConfig, RunConfig, StageConfig
 from facecycle.cycles.identity import IdentityCycle, identity_cycle
-from facecycle.cycles.motion import MotionCycle, batch_mean, motion_cycle, next_frame
+from facecycle.cycles.motion import MotionCycle, batch_mean, motion_cycle, other_frame
 from facecycle.data.truth import TRUE_VALUES
 from facecycle.errors import FaceCycleError
 from facecycle.losses.contrast import clip_contrast, dependence, frame_contrast
@@ -226,7 +226,7 @@ class MotionStage(Stage):
         return {
             "restored_l1": (cycle.restored - cycle.face).abs().mean(),
             "restored_ssim": SSIM(cycle.face)(cycle.restored),
-            "copied_l1": (next_frame(cycle.face, frames) - cycle.face).abs().mean(),  # had nothing been learnt
+            "copied_l1": (other_frame(cycle.face, frames) - cycle.face).abs().mean(),  # had nothing been learnt
             "neutral_l1_same_clip": (cycle.neutral - cycle.other_neutral).abs().mean(),
             "neutral_l1_other_person": (cycle.neutral - other_people).abs().mean(),
             "flow_cycle_px": cycle_error(cycle.flow.to_neutral, cycle.flow.to_face).mean(),

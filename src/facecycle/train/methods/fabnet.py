@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from facecycle.config import RunConfig
-from facecycle.cycles.motion import next_frame
+from facecycle.cycles.motion import other_frame
 from facecycle.losses.terms import l1
 from facecycle.model.flow import FlowDecoder
 from facecycle.model.layers import scaled
@@ -56,8 +56,8 @@ class FabNetStage(RivalStage):
     def cycle(self, clips: Clip, noise: torch.Generator | None = None, views: Views | None = None) -> Warped:
         face, frames = clips.flatten(0, 1), clips.shape[1]
         motion = self.networks.motion_encoder(face)
-        source = next_frame(face, frames)
-        flow = pair_flow(self.head, next_frame(motion, frames), motion, face.shape[-1])
+        source = other_frame(face, frames)
+        flow = pair_flow(self.head, other_frame(motion, frames), motion, face.shape[-1])
         return Warped(face, source, motion, flow, warp(source, flow))
 
     def terms(self, cycle: Warped) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from facecycle.config import RunConfig
-from facecycle.cycles.motion import next_frame
+from facecycle.cycles.motion import other_frame
 from facecycle.losses.terms import l1
 from facecycle.model.warp import warp
 from facecycle.train.methods.fabnet import pair_decoder, pair_flow
@@ -57,9 +57,9 @@ class TcaeStage(RivalStage):
 
     def cycle(self, clips: Clip, noise: torch.Generator | None = None, views: Views | None = None) -> TwinCycle:
         face, frames = clips.flatten(0, 1), clips.shape[1]
-        source, size = next_frame(face, frames), face.shape[-1]
+        source, size = other_frame(face, frames), face.shape[-1]
         expression, pose = self.networks.motion_encoder(face), self.networks.identity_encoder(face)
-        expression_0, pose_0 = next_frame(expression, frames), next_frame(pose, frames)
+        expression_0, pose_0 = other_frame(expression, frames), other_frame(pose, frames)
         by_expression, by_pose = self.head["expression"], self.head["pose"]
         flow = pair_flow(by_expression, expression_0, expression, size)
         turn = pair_flow(by_pose, pose_0, pose, size)

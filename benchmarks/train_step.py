@@ -1,8 +1,8 @@
-"""How long one training step takes: both stages of a preset, in single and half precision, eager or compiled.
+"""How long one training step takes: both stages of a preset, in single and half precision, eager, compiled, captured.
 
     python benchmarks/train_step.py                       # the paper preset on CPU
     python benchmarks/train_step.py compact --steps 20 --compile
-    python benchmarks/train_step.py paper --device cuda --json
+    python benchmarks/train_step.py paper --device cuda --capture --compile --warm-up 10 --steps 50
 
 Every row runs in a process of its own, so that its peak memory is its own. It times `facecycle.train.loop.train_step`
 itself, on random pictures: augmentation, forward, backward and Adam, but no loading of data. TFLOP are those of the
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import fcntl
+import itertools
 import json
 import os
 import platform
@@ -22,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 STAGES, PRECISIONS = ("motion", "identity"), ("32-true", "bf16-mixed")
@@ -37,8 +39,10 @@ def main() -> None:
     rows = []
     for stage in options.stage or STAGES:
         for precision in options.precision or PRECISIONS:
-            for compiled in (False, True) if options.compile else (False,):
-                rows.append(run_row(options, stage, precision, compiled))
+            for compiled, captured in itertools.product(
+                *([False, True][: 1 + x] for x in (options.compile, options.capture))
+            ):
+                rows.append(run_row(options, stage, precision, compiled, captured))
                 if not options.json:
                     print_row(rows[-1], header=len(rows) == 1)
     if options.json:
@@ -58,21 +62,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, help="pairs; as the preset says where it is not given")
     parser.add_argument("--channels-last", action=argparse.BooleanOptionalAction, help="as the preset says otherwise")
     parser.add_argument("--compile", action="store_true", help="compiled steps too")
+    parser.add_argument("--capture", action="store_true", help="steps captured as a CUDA graph too")
+    parser.add_argument("--turn", help="a file to lock while steps are timed, where several rows get ready at once")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def run_row(options: argparse.Namespace, stage: str, precision: str, compiled: bool) -> dict:
+def run_row(options: argparse.Namespace, stage: str, precision: str, compiled: bool, captured: bool) -> dict:
     """One combination in a fresh process."""
     command = [sys.executable, __file__, options.preset, "--row", "--stage", stage, "--precision", precision]
-    for name in ("device", "steps", "warm_up", "threads", "batch_size"):
+    for name in ("device", "steps", "warm_up", "threads", "batch_size", "turn"):
         if (value := getattr(options, name)) is not None:
             command += [f"--{name.replace('_', '-')}", str(value)]
     if options.channels_last is not None:
         command.append("--channels-last" if options.channels_last else "--no-channels-last")
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(command + ["--compile"] * compiled, env=environment, stdout=subprocess.PIPE, text=True)
+    command += ["--compile"] * compiled + ["--capture"] * captured
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(done.returncode)
     return json.loads(done.stdout.splitlines()[-1])
@@ -87,10 +94,11 @@ def time_row(options: argparse.Namespace) -> dict:
     from facecycle.data.truth import TRUE_VALUES
     from facecycle.model.networks import build_networks
     from facecycle.presets import preset
+    from facecycle.train.capture import CapturedUpdate, update
     from facecycle.train.data import shows_neutral
     from facecycle.train.launch import build_fabric
     from facecycle.train.loop import train_step
-    from facecycle.train.optimizer import parameter_groups
+    from facecycle.train.optimizer import build_adam
     from facecycle.train.stage import STAGES as STAGE_CLASSES
     from facecycle.train.truth import Known
 
@@ -109,10 +117,12 @@ def time_row(options: argparse.Namespace) -> dict:
     if options.batch_size:
         settings = dataclasses.replace(settings, batch_size=options.batch_size)
     fabric = build_fabric(options.device, precision)
-    adam = torch.optim.Adam(parameter_groups(stage), betas=(settings.beta1, settings.beta2), foreach=True)
+    stage.to(fabric.device)
+    adam = build_adam(stage, captured=options.capture)
     if options.compile:
         stage.compile()
     model, optimizer = fabric.setup(stage, adam)
+    learn = CapturedUpdate(fabric.device) if options.capture else update
     model.train()
     side = round(1.25 * config.model.image_size)
     motion, frames = name == "motion", config.data.frames_per_clip
@@ -121,12 +131,15 @@ def time_row(options: argparse.Namespace) -> dict:
     drawn = torch.randn(settings.batch_size, frames, TRUE_VALUES, device=fabric.device)
     known = Known(drawn if motion and config.motion_loss.truth else None)
     seconds, counter = [], FlopCounterMode(display=False)
-    for step in range(1, options.warm_up + options.steps + 1):
-        began = time.perf_counter()
-        with nullcontext() if options.compile or step > 1 else counter:
-            loss, _ = train_step(fabric, model, optimizer, stored, config, name, step, known)
-        float(loss)  # waits for the device
-        seconds.append(time.perf_counter() - began)
+    with ExitStack() as turn:
+        for step in range(1, options.warm_up + options.steps + 1):
+            if options.turn and step == options.warm_up + 1:
+                fcntl.flock(turn.enter_context(open(options.turn, "a")), fcntl.LOCK_EX)
+            began = time.perf_counter()
+            with nullcontext() if options.compile or step > 1 else counter:
+                loss, _ = train_step(fabric, model, optimizer, stored, config, name, step, known, learn)
+            float(loss)  # waits for the device
+            seconds.append(time.perf_counter() - began)
     row = describe(options, config, settings, seconds, note, channels_last, str(fabric.device))
     return {**row, "tflop": None if options.compile else round(counter.get_total_flops() / 1e12, 3)}
 
@@ -145,6 +158,7 @@ def describe(options, config, settings, seconds, note, channels_last, device) ->
         "precision": options.precision[0],
         "channels_last": channels_last,
         "compiled": options.compile,
+        "captured": options.capture,
         "images": images,
         "size": config.model.image_size,
         "seconds": round(middle, 4),
@@ -202,10 +216,11 @@ def print_row(row: dict, header: bool) -> None:
         what = f"{row['images']} images of {row['size']} px a step"
         print(f"preset {row['preset']}: {what}, features: {row['perceptual']}\n")
         print(
-            "| stage | precision | channels last | compiled | s a step | images/s | first step, s | peak GB | TFLOP |"
+            "| stage | precision | channels last | compiled | captured "
+            "| s a step | images/s | first step, s | peak GB | TFLOP |"
         )
-        print("|---|---|---|---|---|---|---|---|---|")
-    flags = ("yes" if row[name] else "no" for name in ("channels_last", "compiled"))
+        print("|---|---|---|---|---|---|---|---|---|---|")
+    flags = ("yes" if row[name] else "no" for name in ("channels_last", "compiled", "captured"))
     numbers = (str(row[n]) for n in ("seconds", "images_per_second", "first_step_seconds", "peak_memory_gb", "tflop"))
     print("| " + " | ".join((row["stage"], row["precision"], *flags, *numbers)) + " |", flush=True)
 

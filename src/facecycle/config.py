@@ -170,6 +170,7 @@ class TrainConfig(Section):
     seed: int = number(0, 0)
     precision: str = choice("auto", "auto", "32-true", "bf16-mixed", "16-mixed")
     compile: bool = False
+    capture: bool = True  # on a GPU, in one process: record a step once and replay it; not with 16-mixed
     channels_last: bool = False
     mirror: bool = False  # see each face in the mirror too, as networks with model.mirrored do in use; half as fast
     clip_gradient: float = number(1.0, 0)  # norm; 0 leaves gradients alone

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from facecycle.config import save
+from facecycle.config import RunConfig, override, save
 from facecycle.model.weights import load_networks
 from facecycle.train import start
+from facecycle.train.capture import WARM_UP
 from tiny import face_tensor, make_faceset, records, tiny_config
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
@@ -36,3 +37,36 @@ def test_both_stages_learn_on_a_gpu_and_their_codes_are_those_of_the_cpu(precisi
         with torch.inference_mode():
             codes.append(networks.motion_encoder(faces.to(device)).cpu())
     torch.testing.assert_close(codes[1], codes[0], atol=1e-2, rtol=0)
+
+
+def losses_of(folder: Path, config: RunConfig, *changes: str) -> list[float]:
+    folder.mkdir()
+    save(override(config, list(changes)), folder / "config.toml")
+    assert start(run=folder / "run", config=folder / "config.toml", device="cuda")
+    return [e["loss"] for e in records(folder / "run") if e["split"] == "train"]
+
+
+@pytest.mark.parametrize("method", ["facecycle", "simclr", "fabnet", "tcae"])
+def test_a_captured_step_computes_what_its_operations_do(method: str, tmp_path: Path) -> None:
+    config = tiny_config(make_faceset(tmp_path / "faces", [4, 4, 4]), precision="32-true")
+    config = dataclasses.replace(
+        config,
+        method=method,
+        model=dataclasses.replace(config.model, generator_noise=True),
+        motion_loss=dataclasses.replace(config.motion_loss, contrast=1.0),
+    )
+    eager = losses_of(tmp_path / "eager", config, "train.capture=false")
+    captured = losses_of(tmp_path / "captured", config)
+    assert len(set(captured)) == len(captured) > WARM_UP + 2
+    torch.testing.assert_close(torch.tensor(captured), torch.tensor(eager), atol=0, rtol=2e-3)
+
+
+def test_a_captured_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    config = tiny_config(make_faceset(tmp_path / "faces", [4, 4, 4]), precision="32-true")
+    whole = losses_of(tmp_path / "whole", config)
+    save(config, tmp_path / "config.toml")
+    run = tmp_path / "stopped"
+    assert not start(run=run, config=tmp_path / "config.toml", device="cuda", minutes=1e-9)
+    assert start(run=run, resume=True, device="cuda")
+    stopped = [e["loss"] for e in records(run) if e["split"] == "train"]
+    torch.testing.assert_close(torch.tensor(stopped), torch.tensor(whole), atol=0, rtol=2e-3)

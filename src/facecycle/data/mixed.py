@@ -58,23 +58,18 @@ class MixedClips:
 
     def __getitems__(self, keys: Sequence[Key]) -> list[UInt8[np.ndarray, "k 3 s s"]]:
         """A whole batch: what is of one set is read together."""
-        grouped: dict[int, tuple[ClipDataset, list[int], list[Key]]] = {}
-        for place, key in enumerate(keys):
-            part, inner, before = self._find(key)
-            _, places, wanted = grouped.setdefault(before, (part, [], []))
-            places.append(place)
-            wanted.append(inner)
         batch: dict[int, UInt8[np.ndarray, "k 3 s s"]] = {}
-        for part, places, wanted in grouped.values():
+        for part, places, wanted, _ in self._by_set(keys):
             together = getattr(part, "__getitems__", None)
             batch |= zip(places, together(wanted) if together else map(part.__getitem__, wanted), strict=True)
         return [batch[place] for place in range(len(keys))]
 
     def whose(self, keys: Sequence[Key]) -> Int[np.ndarray, " b"]:
         """As the sets say it; of several sets only generated people are known to be the same, by their names."""
-        found = (self._find(key) for key in keys)
-        whose = np.array([before + part.whose([at])[0] for part, at, before in found])
-        return np.array([self._same.get(int(number), number) for number in whose])
+        whose = np.zeros(len(keys), np.int64)
+        for part, places, wanted, before in self._by_set(keys):
+            whose[places] = before + part.whose(wanted)
+        return np.array([self._same.get(number, number) for number in whose.tolist()])
 
     def _met_again(self) -> dict[int, int]:
         """`whose` of generated people who are in several sets -> that of the first set."""
@@ -105,22 +100,29 @@ class MixedClips:
 
     def truth(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k 55"]:
         """As `FacePairs.truth`; not a number where a set has none."""
-        unknown = np.full((1, self.frames_per_item, TRUE_VALUES), np.nan, np.float32)
-        found = (self._find(key) for key in keys)
-        return np.concatenate(
-            [part.truth([at]) if isinstance(part, FacePairs) and part.has_truth else unknown for part, at, _ in found]
-        )
+        truth = np.full((len(keys), self.frames_per_item, TRUE_VALUES), np.nan, np.float32)
+        for part, places, wanted, _ in self._by_set(keys):
+            if isinstance(part, FacePairs) and part.has_truth:
+                truth[places] = part.truth(wanted)
+        return truth
 
     def landmarks(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k1 68 2"]:
         """As `FacePairs.landmarks`; not a number where a set has none."""
-        unknown = np.full((1, self.frames_per_item + 1, 68, 2), np.nan, np.float32)
-        found = (self._find(key) for key in keys)
-        return np.concatenate(
-            [
-                part.landmarks([at]) if isinstance(part, FacePairs) and part.has_landmarks else unknown
-                for part, at, _ in found
-            ]
-        )
+        landmarks = np.full((len(keys), self.frames_per_item + 1, 68, 2), np.nan, np.float32)
+        for part, places, wanted, _ in self._by_set(keys):
+            if isinstance(part, FacePairs) and part.has_landmarks:
+                landmarks[places] = part.landmarks(wanted)
+        return landmarks
+
+    def _by_set(self, keys: Sequence[Key]) -> list[tuple[ClipDataset, list[int], list[Key], int]]:
+        """For each set that a batch has items of: their places in it, the set's own keys, and as `_find`."""
+        grouped: dict[int, tuple[ClipDataset, list[int], list[Key], int]] = {}
+        for place, key in enumerate(keys):
+            part, inner, before = self._find(key)
+            _, places, wanted, _ = grouped.setdefault(before, (part, [], [], before))
+            places.append(place)
+            wanted.append(inner)
+        return list(grouped.values())
 
     def _find(self, key: Key) -> tuple[ClipDataset, Key, int]:
         """The set, its own key, and how many items the sets before it have."""

@@ -121,6 +121,7 @@ class FacePairs:
         ends = np.cumsum(lengths)
         self._first, self._last = np.repeat(ends - lengths, lengths), np.repeat(ends, lengths)
         self._order: tuple[int, np.ndarray] = (-1, self._rows)
+        self._found: tuple[tuple[Key, ...], np.ndarray] = ((), self._rows)
         self.scale: Scale | None = None  # of `truth`; its own
         self._truth: np.ndarray | None = None
         self._landmarks: np.ndarray | None = None
@@ -153,6 +154,11 @@ class FacePairs:
         firsts = np.unique(self._first)
         return dict(zip(firsts.tolist(), self.faces.columns["person"][self._rows[firsts]].tolist(), strict=True))
 
+    def _all_rows(self, keys: Sequence[Key]) -> Int[np.ndarray, "b k"]:
+        if self._found[0] != tuple(keys):  # truth and landmarks are asked for the same batch
+            self._found = tuple(keys), np.stack([self.rows(key) for key in keys])
+        return self._found[1]
+
     def _anchor(self, key: Key) -> int:
         epoch, index = key
         if self._order[0] != epoch:
@@ -164,7 +170,7 @@ class FacePairs:
 
     def __getitems__(self, keys: Sequence[Key]) -> UInt8[np.ndarray, "b k 3 s s"]:
         """A whole batch at once: what the loader's workers call."""
-        rows = np.stack([self.rows(key) for key in keys])
+        rows = self._all_rows(keys)
         if self._neutral is not None:
             rows = np.concatenate([rows, self._neutral[rows[:, :1]]], 1)
         batch = np.zeros((*rows.shape, 3, self.stored, self.stored), np.uint8)
@@ -195,7 +201,7 @@ class FacePairs:
         """
         if self._truth is None:
             self._truth = true_values(self.faces, self.scale)
-        return self._truth[np.stack([self.rows(key) for key in keys])]
+        return self._truth[self._all_rows(keys)]
 
     def landmarks(self, keys: Sequence[Key]) -> Float[np.ndarray, "b k1 68 2"]:
         """Where the generator put the landmarks of the frames of a batch, last those of the clip's neutral face.
@@ -205,7 +211,7 @@ class FacePairs:
         """
         if self._landmarks is None:
             self._landmarks = true_landmarks(self.faces)
-        rows = np.stack([self.rows(key) for key in keys])
+        rows = self._all_rows(keys)
         assert self._neutral is not None  # `has_landmarks`
         last = self._neutral[rows[:, :1]]
         found = self._landmarks[np.concatenate([rows, last], 1)]

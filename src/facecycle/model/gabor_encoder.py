@@ -73,16 +73,18 @@ class GaborEnergy(nn.Module):
 
     rows: Tensor
     columns: Tensor
+    weights: Tensor
     channels = len(WAVELENGTHS) * ORIENTATIONS + 1
 
     def __init__(self) -> None:
         super().__init__()
         rows, columns = separate(gabor_filters())
+        self.register_buffer("weights", torch.tensor(LUMA).view(3, 1, 1), persistent=False)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, face: Face) -> Float[Tensor, "b c h4 w4"]:
-        luma = (face * face.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+        luma = (face * self.weights.to(face.dtype)).sum(1, keepdim=True)
         responses = self.respond(luma)
         energy = (responses[:, 0::2] ** 2 + responses[:, 1::2] ** 2 + 1e-6).sqrt()
         nearby = energy.mean(1, keepdim=True)

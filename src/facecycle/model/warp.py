@@ -65,7 +65,8 @@ def flip(picture: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 def reflect(flow: Flow) -> Flow:
     """The field that does to a mirrored picture what ``flow`` does to the picture."""
-    return flow.flip(-1) * flow.new_tensor([-1, 1]).view(1, 2, 1, 1)
+    x, y = flow.flip(-1).chunk(2, 1)
+    return torch.cat([-x, y], 1)
 
 
 def mean_turned_back(x: Float[Tensor, "b2 c h w"], turn: Callable[[Tensor], Tensor]) -> Float[Tensor, "b c h w"]:

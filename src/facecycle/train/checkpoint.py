@@ -160,8 +160,8 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str],
         if name not in by_name:
             raise FaceCycleError(f"checkpoint holds optimizer state for {name}, which this stage does not train")
         parameter = by_name[name]
-        # Adam keeps its step count on the CPU unless it is fused or capturable.
-        optimizer.state[parameter][quantity] = value if quantity == "step" else value.to(parameter.device)
+        stays = quantity == "step" and not optimizer.defaults.get("capturable")  # Adam counts on the CPU otherwise
+        optimizer.state[parameter][quantity] = value if stays else value.to(parameter.device)
 
 
 def named(module: nn.Module) -> dict[Tensor, str]:

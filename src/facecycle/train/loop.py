@@ -22,10 +22,11 @@ from facecycle.model.networks import Networks, build_networks
 from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, augment_points, centre
+from facecycle.train.capture import CapturedUpdate, Update, capturable, update
 from facecycle.train.closed_form import check_truth, finish_motion, fitted_at, forget_motion, settle, unfinished
 from facecycle.train.data import Sources, shows_neutral
 from facecycle.train.methods import METHODS
-from facecycle.train.optimizer import moving_average, parameter_groups, rate
+from facecycle.train.optimizer import build_adam, moving_average, rate, set_rate
 from facecycle.train.preview import draw_cycle
 from facecycle.train.progress import Progress
 from facecycle.train.run import Learning, Run
@@ -106,7 +107,8 @@ def begin(networks: Networks, run: Run, stages: list[str], init: Path | None, in
 def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, sources: Sources, stop: Stop) -> bool:
     """Train one stage from its newest checkpoint, if any; True when it is finished."""
     config, settings, networks = run.config, stage.settings(), stage.networks
-    adam = torch.optim.Adam(parameter_groups(stage), betas=(settings.beta1, settings.beta2), foreach=True)
+    captured = capturable(config, fabric)
+    adam = build_adam(stage, captured)
     learning = Learning(networks, averaged, adam, fabric.strategy.precision, checkpoint.named(networks))
     step = run.restore(stage.name, learning)
 
@@ -134,6 +136,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
         stage.compile()
     model, optimizer = fabric.setup(stage, adam)
     model.train()
+    learn = CapturedUpdate(fabric.device) if captured else update
 
     rank, world, workers = fabric.global_rank, fabric.world_size, config.data.workers
     clips = sources.by_person if stage.name == "identity" else sources.training
@@ -150,7 +153,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
             values, landmarks = (send(look(keys), fabric.device) if look else None for look in (tell, mark))
             known = Known(values, landmarks=landmarks, whose=whose)
             step += 1
-            loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step, known)
+            loss, parts = train_step(fabric, model, optimizer, stored, config, stage.name, step, known, learn)
             averaged.update_parameters(networks)
             progress.advance(loss)
 
@@ -190,10 +193,12 @@ def train_step(
     name: str,
     step: int,
     known: Known = NOTHING,
+    learn: Update = update,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """One step on this process's share of the batch; all its randomness follows from the seed and the step.
 
-    ``known`` is of the stored frames; neutral faces are stored with them.
+    ``known`` is of the stored frames; neutral faces are stored with them. ``learn`` is what is done with the batch
+    once it is disturbed.
     """
     rank, world, settings = fabric.global_rank, fabric.world_size, getattr(config, name)
     resting = step > max(fitted_at(config, name), default=step)
@@ -207,19 +212,13 @@ def train_step(
         clips, known = clips[:, :-1], known._replace(neutral=known_neutral(stored, clips))
     noise = keyed(config, step, NOISE + rank, stored.device) if config.model.generator_noise else None
     for group in optimizer.param_groups:
-        group["lr"] = 0.0 if resting and group["encoder"] else rate(settings, step) * group["share"]
+        set_rate(group, 0.0 if resting and group["encoder"] else rate(settings, step) * group["share"])
     views = None
     kind = METHODS[config.method][name]
     if getattr(config, f"{name}_loss").contrast or known.values is not None or kind.wants_views:
         frames = clips.repeat(1, kind.views_per_frame, 1, 1, 1)
         views = disturb(frames, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
-    loss, parts = model(clips, noise, views, known)
-    optimizer.zero_grad()
-    fabric.backward(loss)
-    if config.train.clip_gradient:
-        fabric.clip_gradients(model, optimizer, max_norm=config.train.clip_gradient, error_if_nonfinite=False)
-    optimizer.step()
-    return loss.detach(), {name: part.detach() for name, part in parts.items()}
+    return learn(fabric, model, optimizer, config.train.clip_gradient, clips, noise, views, known)
 
 
 def known_neutral(stored: Tensor, clips: Clip) -> Float[Tensor, "b 3 h w"]:

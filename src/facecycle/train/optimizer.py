@@ -31,6 +31,25 @@ def parameter_groups(stage: Stage) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
+def build_adam(stage: Stage, captured: bool = False) -> torch.optim.Adam:
+    """Adam over what a stage trains; ``captured``: fit to be recorded as part of a CUDA graph."""
+    settings, groups = stage.settings(), parameter_groups(stage)
+    betas = (settings.beta1, settings.beta2)
+    if not captured:
+        return torch.optim.Adam(groups, betas=betas, foreach=True)
+    for group in groups:  # a number would be recorded as it was
+        group["lr"] = torch.zeros((), device=group["params"][0].device)
+    return torch.optim.Adam(groups, betas=betas, fused=True, capturable=True)
+
+
+def set_rate(group: dict[str, Any], value: float) -> None:
+    """Set the learning rate of a group of an optimizer."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(value)
+    else:
+        group["lr"] = value
+
+
 def rate(settings: StageConfig, step: int) -> float:
     """The learning rate of a step (the first is 1)."""
     if settings.schedule == "steps":

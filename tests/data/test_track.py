@@ -48,6 +48,13 @@ def test_another_face_in_the_same_place_is_another_track() -> None:
     assert tracker.update(0.2, [seen(0, look=7)], cut=False) == [1]
 
 
+@pytest.mark.parametrize(("light", "look", "track"), [(30, 0, 0), (40, 0, 1), (0, 7, 1)])
+def test_a_face_goes_on_in_slightly_other_light_and_nobody_else_for_it(light: float, look: int, track: int) -> None:
+    tracker, one, other = Tracker(max_gap=0.5), seen(0), seen(0, look=look)
+    tracker.update(0.0, [Seen(one.box, 100 + one.look / 6)], cut=False)
+    assert tracker.update(0.2, [Seen(other.box, 100 + light + other.look / 6)], cut=False) == [track]
+
+
 @pytest.mark.parametrize("hidden", [False, True])
 def test_two_faces_crossing_end_both_tracks(hidden: bool) -> None:
     """Whether or not one hides the other as they meet, nobody inherits the other's track."""
@@ -96,3 +103,24 @@ def test_motion_is_no_cut_and_another_scene_is() -> None:
     assert not any(change(scene([(0, 150 + 25 * k, 20)])) for k in range(10))
     assert change(scene([(1, 150, 20)], shade=220))
     assert not change(scene([(1, 155, 20)], shade=220))
+
+
+def halves(top: int, bottom: int, share: float = 0.5) -> np.ndarray:
+    """A picture of two greys, the upper one on that share of it."""
+    picture = np.full((360, 640, 3), bottom, np.uint8)
+    picture[: round(360 * share)] = top
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cut"),
+    [
+        (halves(40, 110), halves(110, 40), True),  # other pixels of the same colours
+        (halves(40, 50, share=0.6), halves(80, 50, share=0.6), True),  # other colours on most of it
+        (halves(40, 50, share=0.2), halves(140, 50, share=0.2), False),  # on a small part
+        (halves(60, 60), halves(68, 68), False),  # a little more light
+    ],
+)
+def test_a_cut_changes_most_colours_or_nearly_all_pixels(before: np.ndarray, after: np.ndarray, cut: bool) -> None:
+    change = SceneChange()
+    assert [change(picture) for picture in (before, before, after, after)] == [False, False, cut, False]

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from facecycle.config import RunConfig
+from facecycle.errors import FaceCycleError
 from facecycle.train.truth import Known
 from facecycle.types import Clip, Views
 
 Told = tuple[Tensor, dict[str, Tensor]]
+Update = Callable[..., Told]  # `update`, or a `CapturedUpdate`
 WARM_UP = 3  # libraries choose their kernels, and Adam begins its averages, before anything can be recorded
-
-
-@runtime_checkable
-class Update(Protocol):
-    """Forward, backward, and one step of the optimizer."""
-
-    def __call__(
-        self,
-        fabric: Fabric,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        clip_gradient: float,
-        clips: Clip,
-        noise: torch.Generator | None,
-        views: Views | None,
-        known: Known,
-    ) -> Told:
-        """The loss and its parts, without gradients.
-
-        Args:
-            fabric, model, optimizer: set up together.
-            clip_gradient: the largest norm of the gradient; 0: any.
-            clips, noise, views, known: see `facecycle.train.stage.Stage.forward`.
-        """
-        ...
 
 
 def update(
@@ -52,7 +28,16 @@ def update(
     views: Views | None,
     known: Known,
 ) -> Told:
-    """As `Update` says, operation by operation."""
+    """Forward, backward, and one step of the optimizer.
+
+    Args:
+        fabric, model, optimizer: set up together.
+        clip_gradient: the largest norm of the gradient; 0: any.
+        clips, noise, views, known: see `facecycle.train.stage.Stage.forward`.
+
+    Returns:
+        The loss and its parts, without gradients.
+    """
     loss, parts = model(clips, noise, views, known)
     optimizer.zero_grad()
     fabric.backward(loss)
@@ -112,8 +97,14 @@ class CapturedUpdate:
             if noise is not None:
                 self._graph.register_generator_state(self._noise)
             optimizer.zero_grad()  # gradients are to be made anew, where the recording can find them
-            with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._told = run(*self._given)  # type: ignore[arg-type]  # recorded, not run
+            try:
+                with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+                    self._told = run(*self._given)  # type: ignore[arg-type]  # recorded, not run
+            except RuntimeError as error:
+                raise FaceCycleError(
+                    f"a step could not be captured as a CUDA graph ({str(error).splitlines()[0]}); "
+                    "start again with --set train.capture=false"
+                ) from error
         for own, x in zip(self._given, given, strict=True):
             if own is not None and x is not None:
                 own.copy_(x)

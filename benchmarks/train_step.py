@@ -69,6 +69,8 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.capture and not options.device.startswith("cuda"):
         parser.error(f"--capture needs a GPU, --device is {options.device}: leave it out, or give --device cuda")
+    if options.capture:
+        options.warm_up = max(options.warm_up, 4)  # the first three run as they are, the fourth is recorded
     return options
 
 

@@ -43,12 +43,13 @@ def threshold_of(source: CodeSource) -> float:
 
 
 def main() -> None:
-    run, name, *other = sys.argv[1:]
-    folder = Path(*other) if other else SHIPPED
+    run, name, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3]) if sys.argv[3:] else SHIPPED
     networks, about = load_networks(run)
     source = CodeSource(networks, about.model.image_size, name)
     data = "synthetic" if about.licence == "CC0-1.0" else "synthetic, photographs"
-    threshold = about.trained.get("identity_threshold") or threshold_of(source)
+    threshold = about.trained.get("identity_threshold")
+    print(f"threshold: {'the run has none, measured' if threshold is None else 'of the run'}")
+    threshold = threshold_of(source) if threshold is None else threshold
     trained = {**about.trained, "identity_threshold": round(float(threshold), 4), "data": data}
     trained.pop("version", None)
     folder.mkdir(exist_ok=True)

@@ -188,3 +188,17 @@ def test_an_optimizer_goes_on_to_the_bit() -> None:
     assert all(torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True))
     with pytest.raises(FaceCycleError, match="optimizer state for gone"):
         checkpoint.unpack_optimizer(fresh, checkpoint.named(other), {"gone/step": torch.tensor(1.0)})
+
+
+def test_an_optimizer_is_laid_out_as_its_parameters_are() -> None:
+    module = nn.Conv2d(8, 4, 3).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(module.parameters())
+    module(torch.rand(1, 8, 4, 4)).sum().backward()
+    optimizer.step()
+    packed = checkpoint.pack_optimizer(optimizer, checkpoint.named(module))
+    stored = {key: value.clone(memory_format=torch.contiguous_format) for key, value in packed.items()}
+    optimizer.state.clear()
+    checkpoint.unpack_optimizer(optimizer, checkpoint.named(module), stored)
+    state = optimizer.state[module.weight]
+    assert state["exp_avg"].stride() == state["exp_avg_sq"].stride() == module.weight.stride()
+    assert torch.equal(state["exp_avg"], stored["weight/exp_avg"])

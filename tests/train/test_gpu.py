@@ -62,7 +62,7 @@ def test_a_captured_step_computes_what_its_operations_do(method: str, tmp_path: 
 
 
 def test_a_captured_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
-    config = tiny_config(make_faceset(tmp_path / "faces", [4, 4, 4]), precision="32-true")
+    config = tiny_config(make_faceset(tmp_path / "faces", [4, 4, 4]), precision="32-true", channels_last=True)
     whole = losses_of(tmp_path / "whole", config)
     save(config, tmp_path / "config.toml")
     run = tmp_path / "stopped"

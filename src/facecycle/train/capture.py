@@ -101,11 +101,13 @@ class CapturedUpdate:
                 with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
                     self._told = run(*self._given)  # type: ignore[arg-type]  # recorded, not run
             except RuntimeError as error:
+                why = (str(error.__context__ or error).splitlines() or ["no reason given"])[0]
                 raise FaceCycleError(
-                    f"a step could not be captured as a CUDA graph ({str(error).splitlines()[0]}); "
-                    "start again with --set train.capture=false"
+                    f"a step could not be captured as a CUDA graph ({why}); set capture = false under [train] in the "
+                    "run's config.toml and go on with --resume"
                 ) from error
         for own, x in zip(self._given, given, strict=True):
+            assert (own is None) == (x is None)
             if own is not None and x is not None:
                 own.copy_(x)
         self._graph.replay()

@@ -160,8 +160,11 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, names: dict[Tensor, str],
         if name not in by_name:
             raise FaceCycleError(f"checkpoint holds optimizer state for {name}, which this stage does not train")
         parameter = by_name[name]
-        stays = quantity == "step" and not optimizer.defaults.get("capturable")  # Adam counts on the CPU otherwise
-        optimizer.state[parameter][quantity] = value if stays else value.to(parameter.device)
+        if quantity == "step":  # which Adam keeps on the CPU, unless it can be captured
+            mine = value.to(parameter.device) if optimizer.defaults.get("capturable") else value
+        else:  # laid out as the parameter is, which a fused Adam insists on
+            mine = torch.empty_like(parameter.detach()).copy_(value)
+        optimizer.state[parameter][quantity] = mine
 
 
 def named(module: nn.Module) -> dict[Tensor, str]:

@@ -39,7 +39,9 @@ def build_adam(stage: Stage, captured: bool = False) -> torch.optim.Adam:
         return torch.optim.Adam(groups, betas=betas, foreach=True)
     for group in groups:  # a number would be recorded as it was
         group["lr"] = torch.zeros((), device=group["params"][0].device)
-    return torch.optim.Adam(groups, betas=betas, fused=True, capturable=True)
+    adam = torch.optim.Adam(groups, betas=betas, fused=True, capturable=True)
+    adam._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]  # the first steps warm up uncaptured
+    return adam
 
 
 def set_rate(group: dict[str, Any], value: float) -> None:

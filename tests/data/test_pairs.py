@@ -178,6 +178,23 @@ def test_across_clips_a_person_is_one_long_clip(tmp_path: Path) -> None:
         assert len(set(zip(whose.tolist(), named.tolist(), strict=True))) == len(set(named)) == len(set(whose.tolist()))
 
 
+def test_frames_of_an_item_know_their_clips_and_photos_are_of_none(tmp_path: Path) -> None:
+    root = write_faceset(tmp_path / "set", size=64, margin=0.25, licence="CC0", origin="synthetic")
+    with ShardWriter(root, 0) as shard:
+        for person, clip, time in itertools.product("ab", "01", (0.0, 1.0, 2.0)):
+            entry = {**row(person, f"{person}/{clip}", int(time)), "time": time if person == "a" else float("nan")}
+            shard.add(f"{person}{clip}{time:.0f}", jpeg(7), entry)
+    finish_faceset(root, 1)
+    faces = FaceSet.open(root)
+    pairs = FacePairs(faces, 4, across_clips=True)
+    keys = [(0, index) for index in range(len(pairs))]
+    for key, numbers in zip(keys, pairs.clips_within(keys), strict=True):
+        rows = pairs.rows(key)
+        clip = faces.columns["clip"][rows]
+        together = (clip[:, None] == clip) if faces.columns["person"][rows[0]] == "a" else np.eye(4, dtype=bool)
+        np.testing.assert_array_equal(numbers[:, None] == numbers, together)
+
+
 def test_of_a_video_with_several_faces_nobody_is_joined(tmp_path: Path) -> None:
     root = write_faceset(tmp_path / "set", size=64, margin=0.25, licence="CC0", origin="synthetic")
     with ShardWriter(root, 0) as shard:

@@ -7,7 +7,7 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
-from facecycle.model.discriminant import RIDGE, Scatter, fit_discriminant
+from facecycle.model.discriminant import MOVING, RIDGE, Scatter, fit_discriminant
 
 PEOPLE, FRAMES, SIZE, TELLING, UNITS = 400, 5, 20, 3, 8
 
@@ -48,6 +48,50 @@ def test_variances_within_and_between_people_are_those_of_the_definition() -> No
     torch.testing.assert_close(within + between, torch.cov(every.T, correction=0), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(between, torch.cov(faces.mean(1).double().T, correction=0), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(scatter.mean(), every.mean(0), atol=1e-5, rtol=1e-5)
+
+
+def test_what_moves_is_what_varies_within_the_clips_of_a_person() -> None:
+    faces, drawn = faces_that_move(), torch.Generator().manual_seed(5)
+    clips = torch.randint(3, (PEOPLE, FRAMES), generator=drawn)
+    scatter, wanted = Scatter(SIZE), torch.zeros(SIZE, SIZE)
+    scatter.add(faces, clips)
+    for person, numbers in zip(faces, clips, strict=True):
+        for number in numbers.unique():
+            moved = person[numbers == number] - person[numbers == number].mean(0)
+            wanted += moved.T @ moved
+    torch.testing.assert_close(scatter.moving.float(), wanted, atol=1e-2, rtol=1e-3)
+    within, _ = scatter.covariances()
+    torch.testing.assert_close(scatter.unwanted(), within + MOVING * scatter.moving / (PEOPLE * FRAMES))
+
+
+def test_one_clip_for_each_person_moves_in_all_that_varies_within_them() -> None:
+    one, none, alone = Scatter(SIZE), Scatter(SIZE), Scatter(SIZE)
+    one.add(faces_that_move(), torch.zeros(PEOPLE, FRAMES, dtype=torch.long))
+    none.add(faces_that_move())
+    alone.add(faces_that_move(), torch.arange(FRAMES).repeat(PEOPLE, 1))
+    torch.testing.assert_close(one.moving, one.within, atol=1e-2, rtol=1e-4)
+    for scatter in (none, alone):
+        torch.testing.assert_close(scatter.unwanted(), none.covariances()[0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_of_two_directions_that_tell_people_apart_the_one_that_does_not_move_is_kept() -> None:
+    """The first differs more between people, but varies within a clip as much as the other between clips."""
+    drawn = torch.Generator().manual_seed(6)
+    clips = torch.arange(2).repeat_interleave(2).repeat(PEOPLE, 1)
+    faces = 0.1 * torch.randn(PEOPLE, 4, SIZE, generator=drawn)
+    faces[..., 0] += 1.5 * torch.randn(PEOPLE, 1, generator=drawn) + torch.randn(PEOPLE, 4, generator=drawn)
+    faces[..., 1] += torch.randn(PEOPLE, 1, generator=drawn) + torch.randn(PEOPLE, 2, generator=drawn)[:, [0, 0, 1, 1]]
+
+    def shares(known: torch.Tensor | None) -> Tensor:
+        scatter, layer = Scatter(SIZE), nn.Linear(SIZE, UNITS)
+        scatter.add(faces, known)
+        fit_discriminant(layer, scatter, 1)
+        return layer.weight.norm(dim=0)[:2]
+
+    told, untold = shares(clips), shares(None)
+    assert untold[0] > untold[1]
+    assert told[1] > told[0]
 
 
 @torch.no_grad()

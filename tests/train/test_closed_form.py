@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from facecycle.train.closed_form import end_of, fit_end
-from tiny import MODEL, face_tensor, tiny_config, tiny_networks
+from facecycle.data.faceset import FaceSet
+from facecycle.data.pairs import FacePairs
+from facecycle.model.discriminant import Scatter
+from facecycle.train.closed_form import encode, end_of, fit_end, scatter_of
+from tiny import MODEL, face_tensor, make_faceset, tiny_config, tiny_networks
 
 
 class Drawn:
@@ -67,6 +71,20 @@ def test_the_end_of_the_identity_encoder_is_fitted_and_nothing_else() -> None:
     networks.load_state_dict(before)
     former = networks.identity_encoder(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
     assert told_apart(codes) > told_apart(former)
+
+
+@torch.no_grad()
+def test_clips_are_known_of_a_face_set_and_of_nothing_else(tmp_path: Path) -> None:
+    config, networks = tiny_config("none"), tiny_networks().eval()
+    pairs = FacePairs(FaceSet.open(make_faceset(tmp_path / "faces", [6, 6, 6])), 2)
+    of_set, of_others = (encode(networks, clips, config, torch.device("cpu"), 18) for clips in (pairs, Drawn()))
+    assert of_set.clips is not None
+    assert of_set.clips.shape == of_set.features.shape[:2]
+    assert (of_set.clips[:, 0] == of_set.clips[:, 1]).all()  # every person has one clip
+    assert of_others.clips is None
+    moving: list[Scatter] = [scatter_of(of_set), scatter_of(of_others)]
+    torch.testing.assert_close(moving[0].moving, moving[0].within)
+    assert not moving[1].moving.any()
 
 
 def told_apart(codes: Tensor) -> float:

@@ -147,6 +147,13 @@ class FacePairs:
         """Of which clip each item is; of which person, if clips of one are joined."""
         return np.array([self._first[self._anchor(key)] for key in keys])
 
+    def clips_within(self, keys: Sequence[Key]) -> Int[np.ndarray, "b k"]:
+        """The clips of the frames of each item, numbered; photos, which have no time, are of no clip but their own."""
+        rows = self._all_rows(keys)
+        _, numbers = np.unique(self.faces.columns["clip"][rows], return_inverse=True)
+        alone = np.isnan(self.faces.columns["time"][rows])
+        return np.where(alone, -1 - np.arange(rows.size).reshape(rows.shape), numbers.reshape(rows.shape))
+
     def named_people(self) -> dict[int, str]:
         """What `whose` says of each person -> the person's name; of single clips nothing."""
         if not self.across_clips:

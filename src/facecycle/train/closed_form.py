@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from facecycle.config import RunConfig
@@ -29,7 +29,7 @@ from facecycle.train.views import disturb
 from facecycle.types import Clip
 
 AT = (0.35, 0.7)  # shares of the stage
-ITEMS = 8000  # half a gigabyte of features
+ITEMS = 15_000  # half a gigabyte of features, in half precision
 AT_ONCE = 256  # pictures
 DESCRIBED = 12_000  # frames, twice what two layers find in one
 FRAMES = 4000  # for the mirror, and for 52 face units: three times as many changed nothing
@@ -189,43 +189,60 @@ def fit_end(
     layer = end[0]
     assert isinstance(layer, nn.Linear)
     if config.model.discriminants:
-        scatter, *others = [scatter_of(features) for features, _ in encoded]
+        scatter, *others = [scatter_of(part) for part in encoded]
         for other in others:
             scatter.join(other)
         fit_discriminant(layer, scatter, config.model.discriminants)
     if config.model.erase:
         eraser = end[-1]
         assert isinstance(eraser, Eraser)
-        codes = torch.cat([end[:-1](part) for features, _ in encoded for part in features.split(64)])
-        eraser.fit(codes, torch.cat([motion for _, motion in encoded]), config.model.erase)
+        codes = torch.cat([end[:-1](some.float()) for part in encoded for some in part.features.split(64)])
+        eraser.fit(codes, torch.cat([part.motion for part in encoded]), config.model.erase)
     end_of(networks.identity_encoder).load_state_dict(end.state_dict())
 
 
-def encode(
-    networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, items: int
-) -> tuple[Float[Tensor, "b k f"], Float[Tensor, "b k d"]]:
-    """What comes into the last layer of the identity encoder, and the motion code, of the same frames."""
+@dataclasses.dataclass
+class Encoded:
+    """What both encoders find in the same frames of one set of faces.
+
+    Attributes:
+        features: what comes into the last layer of the identity encoder.
+        motion: the motion code.
+        clips: see `FacePairs.clips_within`; None where clips are not known.
+    """
+
+    features: Float[Tensor, "b k f"]
+    motion: Float[Tensor, "b k d"]
+    clips: Int[Tensor, "b k"] | None
+
+
+def encode(networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, items: int) -> Encoded:
+    """Items from all over one set of faces."""
     features: list[Tensor] = []
     motion: list[Tensor] = []
+    numbers: list[Tensor] = []
     keep = end_of(networks.identity_encoder)[0].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     try:
-        for _, frames in spread_out(clips, items * config.data.frames_per_clip, config, device):
+        for keys, frames in spread_out(clips, items * config.data.frames_per_clip, config, device):
             faces = frames.flatten(0, 1)
             if config.train.channels_last:
                 faces = faces.contiguous(memory_format=torch.channels_last)
             codes, _, _ = read_codes(networks.motion_encoder, networks.identity_encoder, faces)
             motion.append(codes.unflatten(0, frames.shape[:2]))
-            features[-1] = features[-1].unflatten(0, frames.shape[:2])
+            features[-1] = features[-1].unflatten(0, frames.shape[:2]).half()
+            if isinstance(clips, FacePairs):
+                numbers.append(torch.from_numpy(clips.clips_within(keys)))
     finally:
         keep.remove()
-    return torch.cat(features).cpu(), torch.cat(motion).cpu()
+    return Encoded(torch.cat(features).cpu(), torch.cat(motion).cpu(), torch.cat(numbers) if numbers else None)
 
 
-def scatter_of(features: Float[Tensor, "b k f"]) -> Scatter:
+def scatter_of(encoded: Encoded) -> Scatter:
     """Of one set of faces."""
-    scatter = Scatter(features.shape[-1])
-    for part in features.split(64):
-        scatter.add(part)
+    scatter = Scatter(encoded.features.shape[-1])
+    for start in range(0, len(encoded.features), 64):
+        some = slice(start, start + 64)
+        scatter.add(encoded.features[some].float(), None if encoded.clips is None else encoded.clips[some])
     return scatter
 
 

@@ -88,7 +88,7 @@ FACECYCLE = replace(
         expression_code=True,
         expression=True,
         discriminants=64,
-        erase=16,
+        erase=10,
     ),
     data=replace(COMPACT.data, across_clips=True, cycle_stride=2),
     perceptual=PerceptualConfig("none"),

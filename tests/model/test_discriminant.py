@@ -44,9 +44,11 @@ def test_variances_within_and_between_people_are_those_of_the_definition() -> No
     faces = faces_that_move()
     scatter = scatter_of(faces, batch=64)
     within, between = scatter.covariances()
-    every = faces.flatten(0, 1).double()
+    every, means = faces.flatten(0, 1).double(), faces.mean(1).double()
     torch.testing.assert_close(within + between, torch.cov(every.T, correction=0), atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(between, torch.cov(faces.mean(1).double().T, correction=0), atol=1e-3, rtol=1e-3)
+    wanted = sum(torch.cov(person.double().T) for person in faces) / PEOPLE
+    torch.testing.assert_close(within, wanted, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(between, torch.cov(means.T, correction=0) - wanted / FRAMES, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(scatter.mean(), every.mean(0), atol=1e-5, rtol=1e-5)
 
 
@@ -61,7 +63,7 @@ def test_what_moves_is_what_varies_within_the_clips_of_a_person() -> None:
             wanted += moved.T @ moved
     torch.testing.assert_close(scatter.moving.float(), wanted, atol=1e-2, rtol=1e-3)
     within, _ = scatter.covariances()
-    torch.testing.assert_close(scatter.unwanted(), within + MOVING * scatter.moving / (PEOPLE * FRAMES))
+    torch.testing.assert_close(scatter.unwanted(), within + MOVING * scatter.moving / (PEOPLE * (FRAMES - 1)))
 
 
 def test_one_clip_for_each_person_moves_in_all_that_varies_within_them() -> None:

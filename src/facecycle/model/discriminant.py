@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 # Both chosen on validation data (docs/method.md).
 RIDGE = 0.1  # of the features' mean variance, added to that within people: directions that hardly vary count for little
-MOVING = 4.0  # how much more what moves within a clip counts, for that is expression and pose
+MOVING = 3.0  # how much more what moves within a clip counts, for that is expression and pose
 
 
 class Scatter:
@@ -58,12 +58,17 @@ class Scatter:
         return self.sum / self.people
 
     def covariances(self) -> tuple[Float[Tensor, "f f"], Float[Tensor, "f f"]]:
-        """Within people and between them; together, the features' covariance."""
-        return self.within / self.frames, self.squares / self.people - torch.outer(self.mean(), self.mean())
+        """Within people and between them, without bias; together, the features' covariance.
+
+        Means of few frames vary more than people do, by a share of what varies within them (analysis of variance).
+        """
+        within = self.within / max(1, self.frames - self.people)
+        means = self.squares / self.people - torch.outer(self.mean(), self.mean())
+        return within, means - within * self.people / self.frames
 
     def unwanted(self) -> Float[Tensor, "f f"]:
         """The covariance within people, with what moves within a clip weighted by `MOVING` besides."""
-        return (self.within + MOVING * self.moving) / self.frames
+        return (self.within + MOVING * self.moving) / max(1, self.frames - self.people)
 
 
 @torch.no_grad()

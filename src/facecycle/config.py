@@ -142,7 +142,7 @@ class IdentityLossConfig(Section):
 class StageConfig(Section):
     """How one stage is optimised; for the schedule ``steps`` the rates ``lr`` begin at the shares ``lr_at``."""
 
-    steps: int = number(20_000, 1)
+    steps: int = number(20_000, 0)  # 0: nothing learns; what is solved for at the end of a stage is found anew
     batch_size: int = number(16, 1, 65536)  # clips in the whole batch, over all processes
     schedule: str = choice("steps", "steps", "cosine")
     lr: tuple[float, ...] = (1e-5, 5e-5, 1e-5)

@@ -77,7 +77,7 @@ def test_the_end_of_the_identity_encoder_is_fitted_and_nothing_else() -> None:
 def test_clips_are_known_of_a_face_set_and_of_nothing_else(tmp_path: Path) -> None:
     config, networks = tiny_config("none"), tiny_networks().eval()
     pairs = FacePairs(FaceSet.open(make_faceset(tmp_path / "faces", [6, 6, 6])), 2)
-    of_set, of_others = (encode(networks, clips, config, torch.device("cpu"), 18) for clips in (pairs, Drawn()))
+    of_set, of_others = (encode(networks, clips, config, torch.device("cpu"), 36) for clips in (pairs, Drawn()))
     assert of_set.clips is not None
     assert of_set.clips.shape == of_set.features.shape[:2]
     assert (of_set.clips[:, 0] == of_set.clips[:, 1]).all()  # every person has one clip

@@ -417,6 +417,42 @@ def test_an_identity_stage_that_begins_with_older_weights_finds_what_they_lack(s
     assert load_networks(plain)[0].expression is None
 
 
+def test_stages_of_no_steps_find_anew_what_is_solved_for_and_nothing_else(synthetic: Path, tmp_path: Path) -> None:
+    config = tiny_config(synthetic, motion=2, identity=2)
+    model = dataclasses.replace(MODEL, equivariant=True, expression_code=True, discriminants=4, erase=3)
+    config = dataclasses.replace(config, model=model)
+    before, after = tmp_path / "before", tmp_path / "after"
+    assert train_tiny(before, config) is True
+    three = dataclasses.replace(
+        config,
+        motion=dataclasses.replace(config.motion, steps=0),
+        identity=dataclasses.replace(config.identity, steps=0),
+        data=dataclasses.replace(config.data, frames_per_clip=3),  # other frames than it was found on
+    )
+    assert train_tiny(after, three, init=before) is True
+    old, new = (load_file(run / "weights.safetensors") for run in (before, after))
+    found = ("motion_encoder.code_mirror.", "motion_encoder.expression_code.", "identity_encoder.code.")
+    changed = {name for name, value in old.items() if not torch.equal(new[name], value)}
+    assert changed
+    assert all(name.startswith(found) for name in changed)
+    assert {part for part in found if any(name.startswith(part) for name in changed)} == set(found)
+    assert [path.name for path in checkpoint.complete(after / "checkpoints")] == [
+        "motion-00000000",
+        "identity-00000000",
+    ]
+    assert {(line["stage"], line["step"], line["split"]) for line in records(after)} == {
+        (stage, 0, "validation") for stage in ("motion", "identity")
+    }
+    written = (after / "weights.safetensors").stat().st_mtime_ns
+    assert resume_tiny(after) is True
+    assert (after / "weights.safetensors").stat().st_mtime_ns == written
+    assert train_tiny(tmp_path / "alone", three, stage="identity", init=before) is True
+    alone = load_file(tmp_path / "alone/weights.safetensors")
+    changed = {name for name, value in old.items() if not torch.equal(alone[name], value)}
+    assert changed
+    assert all(name.startswith("identity_encoder.code.") for name in changed)
+
+
 def test_once_its_end_is_fitted_the_identity_encoder_rests_also_where_a_run_goes_on(
     faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -62,13 +62,18 @@ class Scatter:
 
         Means of few frames vary more than people do, by a share of what varies within them (analysis of variance).
         """
-        within = self.within / max(1, self.frames - self.people)
+        within = self.within / self.degrees
         means = self.squares / self.people - torch.outer(self.mean(), self.mean())
         return within, means - within * self.people / self.frames
 
     def unwanted(self) -> Float[Tensor, "f f"]:
         """The covariance within people, with what moves within a clip weighted by `MOVING` besides."""
-        return (self.within + MOVING * self.moving) / max(1, self.frames - self.people)
+        return (self.within + MOVING * self.moving) / self.degrees
+
+    @property
+    def degrees(self) -> int:
+        """Degrees of freedom within people: each person's average takes one."""
+        return max(1, self.frames - self.people)
 
 
 @torch.no_grad()

@@ -25,12 +25,13 @@ from facecycle.model.expression_code import ExpressionCode
 from facecycle.model.mirror import CodeMirror
 from facecycle.model.networks import Networks
 from facecycle.train.augment import centre
+from facecycle.train.distributed import same_everywhere
 from facecycle.train.views import disturb
 from facecycle.types import Clip
 
 AT = (0.35, 0.7)  # shares of the stage
-ITEMS = 15_000  # half a gigabyte of features, in half precision
 AT_ONCE = 256  # pictures
+FITTED = 60_000  # frames for the end of the identity encoder; half a gigabyte of features, in half precision
 DESCRIBED = 12_000  # frames, twice what two layers find in one
 FRAMES = 4000  # for the mirror, and for 52 face units: three times as many changed nothing
 
@@ -75,7 +76,8 @@ def finish_motion(
     """Find what the averaged motion encoder makes of mirrored faces, its expression code, and which part of the flow
     is expression.
 
-    On frames of the training set, always the same ones, and on the CPU, as `fit_end`. Both networks get what is found.
+    On frames of the training set, always the same ones, and on the CPU, as `fit_end`. Both networks get what is found,
+    in every process what the first one has found.
     What was found already stays, and expression is not looked for where nothing says what expressions are.
     """
     encoder, expression = averaged.motion_encoder, averaged.expression
@@ -84,18 +86,21 @@ def finish_motion(
         pairs = [encoder.both(part) for _, faces in spread for part in faces.flatten(0, 1).split(AT_ONCE)]
         mirror = CodeMirror(config.model.code_dim)
         mirror.fit(*(torch.cat(codes).float().cpu() for codes in zip(*pairs, strict=True)))
+        same_everywhere(mirror, device)
         for each in (networks, averaged):
             assert each.motion_encoder.code_mirror is not None
             each.motion_encoder.code_mirror.load_state_dict(mirror.state_dict())
     if encoder.expression_code is not None and not encoder.expression_code.fitted:
         code = ExpressionCode(config.model.code_dim, *encoder.described)
         code.fit(*_described(encoder, clips, config, device))
+        same_everywhere(code, device)
         for each in (networks, averaged):
             assert each.motion_encoder.expression_code is not None
             each.motion_encoder.expression_code.load_state_dict(code.state_dict())
     if expression is not None and not expression.fitted and _with_truth(clips):
         found = ExpressionField(config.model.code_dim)
         found.fit(*_expressions(averaged, _with_truth(clips), config, device))
+        same_everywhere(found, device)
         for each in (networks, averaged):
             assert each.expression is not None
             each.expression.load_state_dict(found.state_dict())
@@ -156,7 +161,7 @@ def _with_truth(clips: ClipDataset) -> list[FacePairs]:
 
 
 def fitted_at(config: RunConfig, stage: str) -> list[int]:
-    """After which steps both are fitted; after the last of them the identity encoder rests.
+    """After which steps both are fitted (0 in a stage of no steps); after the last of them the identity encoder rests.
 
     What is fitted last must be what is used: what the encoder learnt afterwards would tell of motion again, and a code
     that changed at the very end would be news to the identity transfer.
@@ -172,19 +177,18 @@ def settle(networks: Networks, averaged: Networks, clips: ClipDataset, config: R
     """Go on from the averaged identity encoder, with its end fitted anew."""
     networks.identity_encoder.load_state_dict(averaged.identity_encoder.state_dict())
     fit_end(networks, clips, config, device)
+    same_everywhere(end_of(networks.identity_encoder), device)
     averaged.identity_encoder.load_state_dict(networks.identity_encoder.state_dict())
 
 
 @torch.no_grad()
-def fit_end(
-    networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, items: int = ITEMS
-) -> None:
+def fit_end(networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device) -> None:
     """Fit the last layer and the eraser on frames of the training set, always the same ones.
 
     On the CPU, whatever the device: it takes double precision, which not every accelerator has.
     """
     sets = clips.sets if isinstance(clips, MixedClips) else [clips]
-    encoded = [encode(networks, part, config, device, math.ceil(items * len(part) / len(clips))) for part in sets]
+    encoded = [encode(networks, part, config, device, math.ceil(FITTED * len(part) / len(clips))) for part in sets]
     end = copy.deepcopy(end_of(networks.identity_encoder)).cpu()
     layer = end[0]
     assert isinstance(layer, nn.Linear)
@@ -216,20 +220,22 @@ class Encoded:
     clips: Int[Tensor, "b k"] | None
 
 
-def encode(networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, items: int) -> Encoded:
-    """Items from all over one set of faces."""
+def encode(networks: Networks, clips: ClipDataset, config: RunConfig, device: torch.device, frames: int) -> Encoded:
+    """Items from all over one set of faces, with so many frames or a few more."""
     features: list[Tensor] = []
     motion: list[Tensor] = []
     numbers: list[Tensor] = []
     keep = end_of(networks.identity_encoder)[0].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    half = config.train.precision == "bf16-mixed"
     try:
-        for keys, frames in spread_out(clips, items * config.data.frames_per_clip, config, device):
-            faces = frames.flatten(0, 1)
+        for keys, shown in spread_out(clips, frames, config, device):
+            faces = shown.flatten(0, 1)
             if config.train.channels_last:
                 faces = faces.contiguous(memory_format=torch.channels_last)
-            codes, _, _ = read_codes(networks.motion_encoder, networks.identity_encoder, faces)
-            motion.append(codes.unflatten(0, frames.shape[:2]))
-            features[-1] = features[-1].unflatten(0, frames.shape[:2]).half()
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):  # as the encoder is trained
+                codes, _, _ = read_codes(networks.motion_encoder, networks.identity_encoder, faces)
+            motion.append(codes.float().unflatten(0, shown.shape[:2]))
+            features[-1] = features[-1].unflatten(0, shown.shape[:2]).half()
             if isinstance(clips, FacePairs):
                 numbers.append(torch.from_numpy(clips.clips_within(keys)))
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def whole_batch_mean(x: Tensor) -> Tensor:
@@ -21,6 +21,21 @@ def whole_batch(x: Tensor) -> Tensor:
         return x
     rank, shares = dist.get_rank(), list(_Gather.apply(x))  # type: ignore[arg-type]
     return torch.cat([shares.pop(rank), *shares])
+
+
+@torch.no_grad()
+def same_everywhere(module: nn.Module, device: torch.device) -> None:
+    """Every process takes the first one's numbers.
+
+    What each of them solves for on a device of its own differs in its last digits, and where two directions are about
+    as good, in which of them is taken.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return
+    for mine in module.state_dict().values():
+        firsts = mine.to(device).contiguous()  # on the device, for that is where processes talk
+        dist.broadcast(firsts, 0)
+        mine.copy_(firsts)
 
 
 class _Gather(torch.autograd.Function):

@@ -122,10 +122,10 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
             finish_motion(networks, averaged.module, sources.training, config, fabric.device)  # type: ignore[arg-type]
             save()
 
-    if step >= settings.steps:
+    if step >= settings.steps and (settings.steps or run.holds(stage.name)):
         finish()  # it may have been killed before that
         return True
-    if run.inherited and not run.newest():
+    if run.inherited and not run.newest() and settings.steps:
         save()  # what a run began with is nowhere else
     if stage.name == "motion":
         forget_motion(networks, settings.rest)
@@ -147,6 +147,16 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     check_truth(clips, config, stage.name)
     images = settings.batch_size * config.data.frames_per_clip
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
+
+        def settle_end() -> None:
+            progress.say("fitting the end of the identity encoder; on a large face set this takes minutes on a CPU")
+            settle(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
+
+        if not settings.steps:
+            if step in fits:
+                settle_end()
+            validate(fabric, run, stage, averaged, sources, step)
+            save()
         while step < settings.steps and not stop.asked():
             stored, keys = send(next(batches), fabric.device), loader.plan.keys(step)
             whose = send(torch.from_numpy(clips.whose(keys)), fabric.device)
@@ -159,8 +169,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
 
             last = step == settings.steps
             if step in fits:
-                progress.say("fitting the end of the identity encoder; on a large face set this takes minutes on a CPU")
-                settle(networks, averaged.module, clips, config, fabric.device)  # type: ignore[arg-type]
+                settle_end()
             if last or step % config.train.log_every == 0:
                 figures = whole_run({"loss": loss, **parts}, fabric)
                 check_finite(figures, step, run)

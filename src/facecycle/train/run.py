@@ -82,9 +82,9 @@ class Run:
 
     def restore(self, stage: str, learning: Learning) -> int:
         """Fill everything from the newest checkpoint of the stage; returns the steps it has seen (0: there is none)."""
-        found = checkpoint.complete(self.checkpoints, stage) if self.resume else []
-        if not found:
+        if not self.holds(stage):
             return 0
+        found = checkpoint.complete(self.checkpoints, stage)
         state, tensors = checkpoint.load(found[-1])
         checkpoint.fill(learning.networks, tensors["networks"], found[-1])
         checkpoint.fill(learning.averaged.module, tensors["averaged"], found[-1])
@@ -93,6 +93,10 @@ class Run:
         if state.precision:  # torch refuses nothing
             learning.precision.load_state_dict(state.precision)
         return state.step
+
+    def holds(self, stage: str) -> bool:
+        """Is there a checkpoint of the stage to go on from?"""
+        return self.resume and bool(checkpoint.complete(self.checkpoints, stage))
 
     def save(self, stage: str, step: int, learning: Learning, licence: str) -> None:
         """Write a checkpoint, and the averaged networks as ``weights.safetensors``.

@@ -145,7 +145,7 @@ class StageConfig(Section):
     steps: int = number(20_000, 0)  # 0: nothing learns; what is solved for at the end of a stage is found anew
     batch_size: int = number(16, 1, 65536)  # clips in the whole batch, over all processes
     schedule: str = choice("steps", "steps", "cosine")
-    lr: tuple[float, ...] = (1e-5, 5e-5, 1e-5)
+    lr: tuple[float, ...] = (1e-5, 5e-5, 1e-5)  # cosine falls from the first of them
     lr_at: tuple[float, ...] = (0.0, 0.025, 0.5)  # shares of `steps` at which each rate begins
     code_lr: float = number(0.05, 0, 1)  # share of the rate for the linear layers that make the code
     warmup: int = number(0, 0)  # steps of linear warm-up (cosine only)
@@ -167,7 +167,7 @@ class StageConfig(Section):
 class TrainConfig(Section):
     """What both stages share."""
 
-    seed: int = number(0, 0)
+    seed: int = number(0, 0, 2**63 - 1)
     precision: str = choice("auto", "auto", "32-true", "bf16-mixed", "16-mixed")
     compile: bool = False
     capture: bool = True  # on a GPU, in one process: record a step once and replay it; not with 16-mixed

@@ -13,7 +13,7 @@ from torch import Tensor
 from facecycle.data.faceset import FaceSet
 from facecycle.data.pairs import FacePairs
 from facecycle.model.discriminant import Scatter
-from facecycle.train.closed_form import encode, end_of, fit_end, scatter_of
+from facecycle.train.closed_form import encode, end_of, fit_end, scatter_of, spread_out
 from tiny import MODEL, face_tensor, make_faceset, tiny_config, tiny_networks
 
 
@@ -85,6 +85,23 @@ def test_clips_are_known_of_a_face_set_and_of_nothing_else(tmp_path: Path) -> No
     moving: list[Scatter] = [scatter_of(of_set), scatter_of(of_others)]
     torch.testing.assert_close(moving[0].moving, moving[0].within)
     assert not moving[1].moving.any()
+
+
+class Many(Drawn):
+    """More frames than single precision counts."""
+
+    def __len__(self) -> int:
+        return 2**25 + 2
+
+    def __getitem__(self, key: tuple[int, int]):
+        assert key[1] < len(self)
+        return super().__getitem__((0, key[1] % 40))
+
+
+def test_frames_are_spread_over_sets_of_any_size() -> None:
+    found = [key for keys, _ in spread_out(Many(), 200, tiny_config("none"), torch.device("cpu")) for key in keys]
+    assert found[0] == (0, 0)
+    assert found[-1] == (0, len(Many()) - 1)
 
 
 def told_apart(codes: Tensor) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -73,7 +76,11 @@ def test_two_processes_equal_one(faces: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     config = tiny_config(faces, motion=4, identity=4, validate_every=2)
     # What is solved for takes part: both processes do it, and one is believed.
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, equivariant=True, discriminants=2))
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, equivariant=True, discriminants=2),
+        identity_loss=dataclasses.replace(config.identity_loss, contrast=1.0, independence=1.0),
+    )
     assert train_tiny(one, config) is True
     save(config, tmp_path / "config.toml")
     # The "--" keeps torchrun from taking our --run for an abbreviation of its --run-path.
@@ -114,6 +121,96 @@ def test_a_compiled_run_computes_the_same(faces: Path, tmp_path: Path) -> None:
     assert process.returncode == 0, error
     for left, right in zip(records(plain), records(run), strict=True):
         assert right["loss"] == pytest.approx(left["loss"], rel=2e-3)
+
+
+def children(process: int) -> list[int]:
+    """Processes that this one began, and those that they did."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            if int(file.read_text().rpartition(")")[2].split()[1]) == process:
+                found += [int(file.parent.name), *children(int(file.parent.name))]
+    return found
+
+
+def alive(process: int) -> bool:
+    """Is it there, and not merely waiting to be asked how it ended?"""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def end_all(processes: list[int]) -> None:
+    for process in processes:
+        with contextlib.suppress(OSError):
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_nobody_outlives_a_killed_run_and_a_killed_reader_is_one_line(faces: Path, tmp_path: Path) -> None:
+    config = tiny_config(faces, motion=100_000, checkpoint_every=1, validate_every=50_000)
+    save(dataclasses.replace(config, data=dataclasses.replace(config.data, workers=1)), tmp_path / "config.toml")
+    for killed_first in ("reader", "run"):
+        run = tmp_path / killed_first
+        process = begin("--run", run, "--config", tmp_path / "config.toml", "--device", "cpu")
+        wait_for_checkpoints(process, run, 2)
+        helpers = children(process.pid)
+        try:
+            assert helpers
+            readers = [child for child in helpers if child not in [*children_of(process.pid)]]
+            assert len(readers) == 1
+            os.kill(readers[0] if killed_first == "reader" else process.pid, signal.SIGKILL)
+            _, error = process.communicate(timeout=120)
+            deadline = time.monotonic() + 30
+            while any(map(alive, helpers)) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert not any(map(alive, helpers))
+        finally:
+            end_all([process.pid, *helpers])
+        if killed_first == "reader":
+            assert process.returncode == 2
+            assert "a process that reads faces was killed" in error
+            assert error.count("\n") == 1
+            assert "--resume" in error
+
+
+def children_of(process: int) -> list[int]:
+    """Those that it began itself."""
+    return [child for child in children(process) if parent_of(child) == process]
+
+
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_lost_process_is_one_line_of_the_others(faces: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = tiny_config(faces, motion=100_000, checkpoint_every=1, validate_every=50_000)
+    save(config, tmp_path / "config.toml")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    together |= {"GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test"}
+    two = [
+        subprocess.Popen(
+            [str(FACECYCLE), "train", "--run", str(run), "--config", str(tmp_path / "config.toml"), "--device", "cpu"],
+            env={**QUIET, **together, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    try:
+        wait_for_checkpoints(two[0], run, 2)
+        two[1].kill()
+        _, error = two[0].communicate(timeout=120)
+        two[1].communicate()
+    finally:
+        end_all([process.pid for process in two])
+    assert two[0].returncode == 2, error
+    assert "another process of this run was lost (last checkpoint: " in error
+    assert "Traceback" not in error
+    assert resume_tiny(run, minutes=0.0) is False  # it can go on
 
 
 def test_every_process_takes_what_the_first_one_solved_for(tmp_path: Path) -> None:

@@ -256,6 +256,69 @@ def test_weights_that_are_no_numbers_are_not_kept(faces: Path, tmp_path: Path) -
     assert not checkpoint.complete(run / "checkpoints")
 
 
+def test_a_run_that_has_diverged_says_so_before_anything_is_made_of_it(faces: Path, tmp_path: Path) -> None:
+    for name, train in (("validated", {"validate_every": 2}), ("fitted", {"validate_every": 100})):
+        config = exploding(faces, log_every=100, checkpoint_every=100, **train)
+        if name == "fitted":
+            config = dataclasses.replace(
+                config,
+                model=dataclasses.replace(config.model, discriminants=3, erase=2),
+                motion=tiny_config(faces).motion,
+                identity=dataclasses.replace(config.identity, lr=(1e25,), warmup=0),
+            )
+        with pytest.raises(FaceCycleError, match="the weights are not finite at step"):
+            train_tiny(tmp_path / name, config)
+
+
+def test_the_identity_stage_does_not_stand_on_half_a_motion_stage(whole: Path, faces: Path, tmp_path: Path) -> None:
+    run, config = tmp_path / "run", tiny_config(faces, keep=9)
+    assert train_tiny(run, config, stage="motion", minutes=0.0) is False
+    with pytest.raises(FaceCycleError, match=r"stands at step 0 of 6.*finish it with --resume --stage motion"):
+        resume_tiny(run, stage="identity")
+    mixed = tmp_path / "mixed"  # as earlier versions let it come about
+    shutil.copytree(whole, mixed)
+    shutil.rmtree(mixed / "checkpoints/motion-00000006")
+    with pytest.raises(FaceCycleError, match=r"stands at step 3 of 6.*begin a new run with --init"):
+        resume_tiny(mixed)
+    assert resume_tiny(run) is True
+    assert_equal_runs(run, whole)
+
+
+def test_a_run_that_never_reached_a_checkpoint_is_not_resumed_without_what_it_began_with(
+    whole: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "begin", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(run, tiny_config(faces), init=whole)
+    with pytest.raises(FaceCycleError, match=f"begin it again with --init {re.escape(str(whole))}"):
+        resume_tiny(run)
+    assert train_tiny(run, tiny_config(faces), init=whole) is True
+    assert resume_tiny(run) is True
+
+
+def test_init_that_was_built_otherwise_is_refused_with_both_values(whole: Path, faces: Path, tmp_path: Path) -> None:
+    config = tiny_config(faces)
+    for name, value in (("code_norm", True), ("flow_inverse", "fixed-point")):
+        other = dataclasses.replace(config, model=dataclasses.replace(MODEL, **{name: value}))
+        with pytest.raises(FaceCycleError, match=f"trained with model.{name} = {getattr(MODEL, name)}.*has {value}"):
+            train_tiny(tmp_path / name, other, init=whole)
+
+
+def test_as_many_clips_go_round_the_cycle_in_several_processes(faces: Path) -> None:
+    config = tiny_config(faces)
+    strided = dataclasses.replace(config, data=dataclasses.replace(config.data, cycle_stride=2))
+    for world in (1, 2):
+        loop.check_stride(strided, "motion", world)
+    with pytest.raises(FaceCycleError, match=r"motion.batch_size = 4 over 4 processes.*use a multiple of 8"):
+        loop.check_stride(strided, "motion", 4)
+
+
 def test_the_truth_is_asked_of_generated_faces_only(faces: Path, tmp_path: Path) -> None:
     config = tiny_config(faces)
     asked = dataclasses.replace(config, motion_loss=dataclasses.replace(config.motion_loss, truth=1.0))

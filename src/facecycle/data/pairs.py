@@ -20,6 +20,7 @@ from facecycle.data.faceset import FaceSet
 from facecycle.data.people import clips_by_person, clips_of
 from facecycle.data.truth import LANDMARKS, Scale, has_values, neutral_rows, true_landmarks, true_values
 from facecycle.errors import FaceCycleError
+from facecycle.processes import leave_with_parent
 
 Key = tuple[int, int]  # (epoch, index)
 ORDER, PARTNERS = 0, 1  # what a generator is for
@@ -108,10 +109,12 @@ class FacePairs:
         usable = [clip for clip in clips if len(clip) >= frames_per_item]
         if not usable:
             drawn = faces.meta["origin"] == "synthetic"
+            photos = not drawn and bool(np.isnan(faces.columns["time"]).all())
             mend = "draw it with more --frames" if drawn else "prepare it with a higher --fps or a lower --min-change"
+            mend = "name a set with several photos of a person, in a folder for each" if photos else mend
+            lower = ", or lower data.frames_per_clip" if frames_per_item > 2 else ""
             raise FaceCycleError(
-                f"{faces.path}: none of {len(clips)} clips holds {frames_per_item} frames; {mend}, or lower "
-                "data.frames_per_clip"
+                f"{faces.path}: none of {len(clips)} clips holds {frames_per_item} frames; {mend}{lower}"
             )
         self.clips, self.short_clips = len(usable), len(clips) - len(usable)
         self._rows = np.concatenate(usable)  # anchors, clip after clip
@@ -301,6 +304,7 @@ class PairLoader:
             # A fork would copy the locks of the threads that torch and numba run; a fork server is forked before them.
             multiprocessing_context=_context() if workers else None,
             generator=torch.Generator(),  # the loader draws from the global one otherwise
+            worker_init_fn=leave_with_parent,  # torch's own watch is over the fork server, which would live on
         )
 
     def __iter__(self) -> Iterator[UInt8[Tensor, "b k 3 s s"]]:
@@ -313,6 +317,13 @@ def _in_one_line(batches: Iterator[Tensor]) -> Iterator[Tensor]:
         yield from batches
     except FaceCycleError as error:
         raise FaceCycleError(str(error).rstrip().rpartition(f"{FaceCycleError.__name__}: ")[2]) from None
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise FaceCycleError(
+            "a process that reads faces was killed (is memory short? lower data.workers); "
+            "go on from the last checkpoint with --resume"
+        ) from error
 
 
 def _generator(seed: int, epoch: int, index: int, purpose: int) -> np.random.Generator:

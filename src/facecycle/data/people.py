@@ -60,7 +60,8 @@ def clips_of(faces: FaceSet, people: Collection[str] | None = None) -> list[np.n
     clips = [clip[~marked[clip]] for clip in faces.clips()]
     if people is None:
         return clips
-    unknown = set(people) - set(faces.people())
+    people = set(people)
+    unknown = people - set(faces.people())
     if unknown:
         raise FaceCycleError(f"{faces.path}: nobody there is called {min(unknown)!r}; `facecycle inspect` lists people")
     return [clip for clip in clips if faces.columns["person"][clip[0]] in people]

@@ -94,7 +94,7 @@ def read_picture(source: Source, name: str = "picture") -> UInt8[np.ndarray, "h 
                 ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture would be 100 MB
             return rgb_image(image, label)
     except Image.UnidentifiedImageError:
-        raise PictureError(f"{label}: no picture, or in a format that is not read") from None
+        raise PictureError(f"{label}: no picture, or in a format that is not read; use JPEG, PNG or WebP") from None
     except DAMAGED as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         mend = "save it anew" if getattr(error, "errno", None) is None else "check the path and who may read it"
@@ -111,10 +111,12 @@ def _opened(source: Source, name: str, most: int) -> Iterator[Image.Image]:
             file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > most:
-                    raise TooManyPixels(f"{name}: {image.width}x{image.height} pixels, over the limit of {most:,}")
+                    raise TooManyPixels(
+                        f"{name}: {image.width}x{image.height} pixels, over the limit of {most:,}; make it smaller"
+                    )
                 yield image
         except Image.DecompressionBombError:
-            raise TooManyPixels(f"{name}: over the limit of {most:,} pixels") from None
+            raise TooManyPixels(f"{name}: over the limit of {most:,} pixels; make it smaller") from None
 
 
 def rgb_image(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import queue
 import signal
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +19,7 @@ from facecycle.data.extract import extract_source
 from facecycle.data.shards import ShardWriter
 from facecycle.data.sources import Source
 from facecycle.errors import FaceCycleError
+from facecycle.processes import leave_with_parent
 
 KILLED = "a worker process was killed (is memory short? try fewer --workers); run the same command again to go on"
 
@@ -122,18 +121,6 @@ def one_thread() -> None:
     except ImportError:  # the detector "none" does without
         return
     cv2.setNumThreads(1)
-
-
-def leave_with_parent() -> None:
-    """End this process when the one that spawned it does, whatever ends that."""
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # the main process was killed: nobody is to write into its face set any more
 
 
 def _work_in_process(task: Task) -> None:

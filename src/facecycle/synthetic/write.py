@@ -17,8 +17,9 @@ from facecycle.data.clips import sharpness
 from facecycle.data.crop import landmarks5_from_68
 from facecycle.data.faceset import alone, encode, finish_faceset, stored_size, write_faceset
 from facecycle.data.shards import ShardWriter, shard_is_written
-from facecycle.data.workers import KILLED, leave_with_parent
+from facecycle.data.workers import KILLED
 from facecycle.errors import FaceCycleError
+from facecycle.processes import leave_with_parent
 from facecycle.synthetic.clip import Clip, ClipOptions, Frame, clip_name
 from facecycle.synthetic.person import create_person
 from facecycle.synthetic.stream import LICENCE, check_size, name_people

@@ -116,7 +116,11 @@ def read_state(path: Path) -> State:
             )
         if values["crop"] != CROP_NAME:
             raise FaceCycleError(f"{path}: trained on crop {values['crop']!r}, this version cuts {CROP_NAME!r}")
-        return State(**values)
+        state = State(**values)
+        for name, kind in (("stage", str), ("step", int), ("licence", str), ("averaged", int), ("precision", dict)):
+            if not isinstance(getattr(state, name), kind):
+                raise TypeError(f"its {name} is {getattr(state, name)!r}")
+        return state
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from error
 

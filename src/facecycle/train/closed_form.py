@@ -148,7 +148,7 @@ def spread_out(
 ) -> Iterator[tuple[list[Key], Clip]]:
     """Items from all over a set, with so many frames or a few more, 64 at a time, without their neutral faces."""
     items = min(len(clips), math.ceil(frames / config.data.frames_per_clip))
-    chosen = torch.linspace(0, len(clips) - 1, items).long().unique().tolist()
+    chosen = torch.linspace(0, len(clips) - 1, items, dtype=torch.float64).long().unique().tolist()
     for start in range(0, len(chosen), 64):
         keys = [(0, item) for item in chosen[start : start + 64]]
         stored = torch.stack([torch.as_tensor(clips[key]) for key in keys])[:, : config.data.frames_per_clip]

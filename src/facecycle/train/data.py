@@ -54,9 +54,11 @@ def open_sources(data: str, config: RunConfig) -> Sources:
                     f"motion_loss.{name} = {weight} needs motion_loss.true_neutral too: set both, or neither"
                 )
     if sources.training.size != config.model.image_size:
+        size = sources.training.size
+        mend = "the networks need a multiple of 16" if size % 16 else f"use --set model.image_size={size}"
         raise FaceCycleError(
             f"{data}: faces of {sources.training.size} px, model.image_size is {config.model.image_size}; "
-            f"use --set model.image_size={sources.training.size}, or prepare the set at that size"
+            f"{mend}, or make the set at --size {config.model.image_size}"
         )
     return sources
 

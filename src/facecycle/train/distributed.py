@@ -23,6 +23,21 @@ def whole_batch(x: Tensor) -> Tensor:
     return torch.cat([shares.pop(rank), *shares])
 
 
+def is_lost(error: RuntimeError) -> bool:
+    """Is another process of the run gone? What this one is told of it depends on how they talk."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return False
+    words = (
+        "connection closed",
+        "connection reset",
+        "broken pipe",
+        "connection refused",
+        "timed out",
+        "remote process",
+    )
+    return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
+
+
 @torch.no_grad()
 def same_everywhere(module: nn.Module, device: torch.device) -> None:
     """Every process takes the first one's numbers.

@@ -19,6 +19,7 @@ from facecycle.errors import FaceCycleError
 from facecycle.hub import find_weights
 from facecycle.presets import preset as preset_named
 from facecycle.train.data import open_sources
+from facecycle.train.distributed import is_lost
 from facecycle.train.loop import train
 from facecycle.train.methods import METHODS
 from facecycle.train.run import Run
@@ -76,12 +77,19 @@ def start(
     settings, fabric = launch(device, settings)
     sources = open_sources(settings.data.source, settings)
     with warnings.catch_warnings():
-        folder = Run(run, settings, resume, writes=fabric.is_global_zero)
+        folder = Run(run, settings, resume, fabric.is_global_zero, init)
         fabric.barrier()  # one process puts the folder in order, all read it
         if fabric.is_global_zero:
             print(f"data: {sources.note}\ndevice: {fabric.device}, {settings.train.precision}", flush=True)
         try:
             finished = train(fabric, folder, sources, stages, init, minutes, init_parts)
+        except RuntimeError as error:
+            if not is_lost(error):
+                raise
+            raise FaceCycleError(
+                f"another process of this run was lost (last checkpoint: {folder.newest() or 'none yet'}); "
+                "start all of them again with --resume"
+            ) from error
         finally:
             folder.tracker.close()
     return finished if fabric.is_global_zero else None

@@ -88,12 +88,27 @@ def begin(networks: Networks, run: Run, stages: list[str], init: Path | None, in
     """Fill the networks with what came before the first stage, where anything did.
 
     Raises:
-        FaceCycleError: the identity stage has nothing to begin with, or the motion stage would undo it.
+        FaceCycleError: the identity stage has nothing to begin with, or half of it, or the motion stage would undo it.
     """
     motion, identity = (checkpoint.complete(run.checkpoints, stage) for stage in ("motion", "identity"))
+    steps, wanted = checkpoint.read_state(motion[-1]).step if motion else 0, run.config.motion.steps
+    if motion and (stages[0] == "identity" or identity) and steps < wanted:
+        mend = f"begin a new run with --init {run.folder}" if identity else "finish it with --resume --stage motion"
+        raise FaceCycleError(
+            f"{run.folder}: the motion stage stands at step {steps} of {wanted}, and the identity stage stands on it; "
+            f"{mend}"
+        )
     if init is not None:
+        begun_with = read_weights(init)
+        for name in () if init_parts else ("code_norm", "flow_inverse"):  # no size tells of them
+            wanted, found = getattr(run.config.model, name), getattr(begun_with.model, name)
+            if wanted != found:
+                raise FaceCycleError(
+                    f"{init}: trained with model.{name} = {found}, this run has {wanted}; "
+                    f"use --set model.{name}={str(found).lower()}"
+                )
         load_state(networks, init, init_parts)
-        run.inherited.append(read_weights(init).licence)
+        run.inherited.append(begun_with.licence)
     elif stages[0] == "identity" and motion:
         checkpoint.fill(networks, checkpoint.load(motion[-1])[1]["averaged"], motion[-1])
     elif stages[0] == "identity" and not identity:
@@ -139,6 +154,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     learn = CapturedUpdate(fabric.device) if captured else update
 
     rank, world, workers = fabric.global_rank, fabric.world_size, config.data.workers
+    check_stride(config, stage.name, world)
     clips = sources.by_person if stage.name == "identity" else sources.training
     pinned = fabric.device.type == "cuda"  # from other memory a copy waits until the device has nothing left to do
     loader = PairLoader(clips, settings.batch_size, workers, step, rank, world, pinned)
@@ -168,6 +184,9 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
             progress.advance(loss)
 
             last = step == settings.steps
+            checked = last or step % config.train.validate_every == 0
+            if step in fits or checked:
+                run.check_finite(networks, step)  # decompositions fail of what is no number, and do not say why
             if step in fits:
                 settle_end()
             if last or step % config.train.log_every == 0:
@@ -176,7 +195,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
                 run.tracker.write(
                     stage.name, step, "train", {**figures, "lr": rate(settings, step), **progress.speed()}
                 )
-            if last or step % config.train.validate_every == 0:
+            if checked:
                 validate(fabric, run, stage, averaged, sources, step)
             if last or step % config.train.checkpoint_every == 0:
                 save()
@@ -184,6 +203,20 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
             save()
         finish(progress.say)
     return step == settings.steps
+
+
+def check_stride(config: RunConfig, name: str, world: int) -> None:
+    """Do as many clips go round the cycle whatever the number of processes?
+
+    Raises:
+        FaceCycleError: each process would round up for itself.
+    """
+    batch, stride = getattr(config, name).batch_size, config.data.cycle_stride
+    if world > 1 and batch // world % stride:
+        raise FaceCycleError(
+            f"{name}.batch_size = {batch} over {world} processes, of which one clip in {stride} goes round the cycle "
+            f"(data.cycle_stride): use a multiple of {world * stride}, or data.cycle_stride=1"
+        )
 
 
 def send(batch: Tensor, device: torch.device) -> Tensor:

@@ -20,7 +20,16 @@ from facecycle.model.weights import FILE, save_weights
 from facecycle.train import checkpoint
 from facecycle.train.tracking import Tracker
 
-OWN = {"config.toml", "metrics.jsonl", "previews", "checkpoints", "tensorboard", FILE}  # what a run's folder holds
+BEGUN_WITH = "begun-with.txt"  # until the first checkpoint, which holds it
+OWN = {
+    BEGUN_WITH,
+    "config.toml",
+    "metrics.jsonl",
+    "previews",
+    "checkpoints",
+    "tensorboard",
+    FILE,
+}  # what a run's folder holds
 
 
 @dataclass(frozen=True)
@@ -50,12 +59,16 @@ class Run:
         config: the run's.
         resume: go on from the newest checkpoint.
         writes: False in all but one of several processes.
+        init: the weights that it begins with, if any.
 
     Raises:
-        FaceCycleError: the folder already holds a run, and ``resume`` was not asked for.
+        FaceCycleError: the folder already holds a run, and ``resume`` was not asked for; or it was, of one that began
+            with weights of which no checkpoint was written yet.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, resume: bool, writes: bool = True) -> None:
+    def __init__(
+        self, folder: Path, config: RunConfig, resume: bool, writes: bool = True, init: Path | None = None
+    ) -> None:
         self.folder, self.config, self.resume, self.writes = folder, config, resume, writes
         if writes:
             checkpoint.recover(self.checkpoints)
@@ -63,8 +76,15 @@ class Run:
             raise FaceCycleError(f"{folder}: holds a run already; go on with --resume, or name another --run")
         if not resume and writes and not _is_free(folder):
             raise FaceCycleError(f"{folder}: holds other files, which a run would mix with; name a new --run")
+        begun_with = folder / BEGUN_WITH
+        if resume and not checkpoint.complete(self.checkpoints) and begun_with.is_file():
+            command = begun_with.read_text("utf-8").strip()
+            raise FaceCycleError(
+                f"{folder}: stopped before its first checkpoint, and what it began with is nowhere else; "
+                f"begin it again with {command}, without --resume"
+            )
         if writes:
-            _prepare(folder, config)
+            _prepare(folder, config, init)
             if not resume:  # what is there is of a run that never reached a step
                 (folder / "metrics.jsonl").unlink(missing_ok=True)
                 for path in checkpoint.complete(self.checkpoints):
@@ -109,8 +129,7 @@ class Run:
         if not self.writes:
             return
         networks, averaged = learning.networks, learning.averaged
-        if not all(bool(value.isfinite().all()) for value in networks.state_dict().values()):
-            raise self.diverged("the weights are not finite", step)
+        self.check_finite(networks, step)
         licence = join_licences([*self.inherited, licence])
         state = checkpoint.State(stage, step, licence, int(averaged.n_averaged), learning.precision.state_dict())
         tensors = {
@@ -123,11 +142,21 @@ class Run:
             trained = {"stage": stage, "step": step, "data": self.config.data.source}
             trained |= {"preset": self.config.preset, "method": self.config.method}
             save_weights(averaged.module, self.folder / FILE, self.config.model, licence, trained)  # type: ignore[arg-type]
+            (self.folder / BEGUN_WITH).unlink(missing_ok=True)
         except OSError as error:
             raise FaceCycleError(
                 f"{self.folder}: checkpoint at step {step} could not be written ({error.strerror}); "
                 "free some room and go on with --resume"
             ) from error
+
+    def check_finite(self, networks: Networks, step: int) -> None:
+        """Refuse to go on with weights that are no numbers.
+
+        Raises:
+            FaceCycleError: naming the last good checkpoint.
+        """
+        if not all(bool(value.isfinite().all()) for value in networks.state_dict().values()):
+            raise self.diverged("the weights are not finite", step)
 
     def newest(self) -> Path | None:
         """The last whole checkpoint."""
@@ -154,9 +183,12 @@ def _is_free(folder: Path) -> bool:
     return names <= OWN
 
 
-def _prepare(folder: Path, config: RunConfig) -> None:
+def _prepare(folder: Path, config: RunConfig, init: Path | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / BEGUN_WITH).unlink(missing_ok=True)
+        if init is not None:  # first: a run that knows its configuration alone would begin with nothing
+            (folder / BEGUN_WITH).write_text(f"--init {init}\n", "utf-8")
         configuration.save(config, folder / "config.toml")
     except OSError as error:
         raise FaceCycleError(f"{folder}: cannot hold a run ({error.strerror}); name another --run") from None

@@ -92,6 +92,10 @@ class Stage(nn.Module):
         """How a batch is averaged: over all processes, but for validation, which one process does alone."""
         return whole_batch_mean if self.training else batch_mean
 
+    def gather(self, x: Tensor) -> Tensor:
+        """The share of all processes, but for validation, likewise."""
+        return whole_batch(x) if self.training else x
+
     def forward(
         self,
         clips: Clip,
@@ -254,14 +258,14 @@ class IdentityStage(Stage):
         if not weight:
             return terms
         with torch.no_grad():
-            motion = self.networks.motion_encoder(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
-        return {**terms, "independence": weight * dependence(codes, motion.float())}
+            motion = self.networks.motion_encoder(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]).float()
+        everyones = self.gather(codes), self.gather(motion)  # of fewer clips chance would leave more
+        return {**terms, "independence": weight * dependence(*everyones)}
 
     def contrast(self, views: Float[Tensor, "b k d"], known: Known) -> Tensor:
-        gather = whole_batch if self.training else lambda x: x
-        everyone = gather(views)
+        everyone = self.gather(views)
         # Clips are told apart by what is known: of few, or of a person with several, a batch holds one twice.
-        whose = torch.arange(len(everyone), device=views.device) if known.whose is None else gather(known.whose)
+        whose = torch.arange(len(everyone), device=views.device) if known.whose is None else self.gather(known.whose)
         clip = whose.repeat_interleave(views.shape[1])
         return clip_contrast(
             views.flatten(0, 1),

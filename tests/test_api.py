@@ -140,7 +140,7 @@ def test_a_search_tells_what_it_could_not_look_at(fc: FaceCycle, tmp_path: Path)
     told: dict[str, str] = {}
     hits = fc.search(face_picture(0), tmp_path, on_bad=told.__setitem__, cropped=True)
     assert [name for name, _ in hits] == [str(tmp_path / "face.png")]
-    assert told == {str(tmp_path / "bad.png"): "no picture, or in a format that is not read"}
+    assert told == {str(tmp_path / "bad.png"): "no picture, or in a format that is not read; use JPEG, PNG or WebP"}
 
 
 def test_codes_are_written_by_name_and_what_cannot_be_is_refused_before_any_work(

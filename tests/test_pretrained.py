@@ -12,9 +12,10 @@ import torch.nn.functional as F
 
 from facecycle import FaceCycle, FaceCycleError, hub, list_weights
 from facecycle.apply.torch_networks import to_tensor
+from facecycle.cli.weights import weights
 from facecycle.evaluate.generation import compare_pictures
 from facecycle.evaluate.rendered import render
-from facecycle.hub import DEFAULT, SHIPPED, find_weights
+from facecycle.hub import DEFAULT, SHIPPED, SUMS, find_weights
 from facecycle.model.detail import detail
 from tiny import face_picture
 
@@ -32,6 +33,11 @@ def test_they_are_listed_with_licence_and_size() -> None:
     entry = next(entry for entry in list_weights() if entry.name == DEFAULT)
     assert entry.licence == "CC0-1.0"
     assert 1 < entry.megabytes < 16.8
+
+
+def test_a_pipe_gets_their_paths_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:
+    weights()
+    assert str(SHIPPED / f"{DEFAULT}.safetensors") in capsys.readouterr().out
 
 
 def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +86,32 @@ def test_their_expression_code_is_one_of_its_own_and_knows_left_from_right_by_it
 def test_their_threshold_was_measured(fc: FaceCycle) -> None:
     assert 0 < fc.about.trained["identity_threshold"] < 1
     crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-    assert fc.compare(crops[0], crops[1], cropped=True).calibrated
+    found = fc.compare(crops[0], crops[1], cropped=True)
+    assert found.calibrated
+    assert found.of_drawn_people
+    assert "found on drawn people" in str(found)
+    mine = fc.compare(crops[0], crops[1], cropped=True, threshold=0.9)
+    assert not mine.of_drawn_people  # of whoever it was
+    assert str(mine).endswith("(threshold 0.900)")
+
+
+def test_a_changed_file_is_noticed_wherever_its_checksum_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "facecycle-synthetic.safetensors"
+    shutil.copy(SHIPPED / file.name, file)
+    monkeypatch.setenv("FACECYCLE_WEIGHTS", str(tmp_path))
+    assert find_weights(file.stem) == file  # nothing says what it should be
+    shutil.copy(SHIPPED / SUMS.name, tmp_path)
+    assert find_weights(file.stem) == file
+    with file.open("r+b") as changed:
+        changed.seek(-1, 2)
+        changed.write(b"\x99")
+    for name in (file.stem, file):
+        with pytest.raises(FaceCycleError, match="was changed or cut"):
+            find_weights(name)
+    others = file.rename(tmp_path / "mine.safetensors")
+    assert find_weights(others) == others  # of which the list says nothing
 
 
 def test_frontalized_people_they_never_saw_come_nearer_to_the_truth(fc: FaceCycle) -> None:

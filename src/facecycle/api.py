@@ -118,8 +118,8 @@ class FaceCycle:
     def compare(self, a: Any, b: Any, *, threshold: float | None = None, cropped: bool = False) -> Comparison:
         """How alike two faces are, and whether they are one person's.
 
-        ``threshold``: similarity of identity from which they are; by default the one measured for these weights, or
-        0.5 where none was.
+        ``threshold``: similarity of identity from which they are; by default the one measured for these weights, on
+        the people that they carry it of (`Comparison.of_drawn_people`), or 0.5 where none was.
 
         Raises:
             FaceCycleError: a threshold out of [-1, 1], or an input that is not one picture with a face.
@@ -134,7 +134,8 @@ class FaceCycle:
         limit = threshold if threshold is not None else measured if measured is not None else THRESHOLD
         identity = float(cosine(one.identity, other.identity)[0, 0])
         motion = float(cosine(one.motion, other.motion)[0, 0])
-        return Comparison(identity, motion, float(limit), threshold is not None or measured is not None)
+        drawn = threshold is None and measured is not None and self.about.trained.get("data") == "synthetic"
+        return Comparison(identity, motion, float(limit), threshold is not None or measured is not None, drawn)
 
     def search(
         self,

@@ -65,14 +65,14 @@ def find_weights(name_or_path: str | Path = DEFAULT, download: bool = False) -> 
     if not name:  # to Path the current folder
         raise FaceCycleError("weights: an empty name; give a path, or leave it out")
     if Path(name).exists():
-        return Path(name)
+        return _checked(Path(name))
     tried = [f"{Path(name)} (no such path)"]
     if Path(name).name == name:
         for folder in weight_folders():
             for suffix in SUFFIXES:
                 file = folder / (name if name.endswith(suffix) else name + suffix)
                 if file.is_file():
-                    return _checked(file) if folder == SHIPPED else file
+                    return _checked(file)
             tried.append(f"{folder} (no {name}.safetensors)")
     elif name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(SUFFIXES):
         found = _from_hub(name, download)
@@ -87,17 +87,21 @@ def find_weights(name_or_path: str | Path = DEFAULT, download: bool = False) -> 
 
 
 def _checked(file: Path) -> Path:
-    """A shipped file, if it is the one that was shipped.
+    """A file, if it is the one that ``SHA256SUMS`` beside it names; where nothing does, as it is.
 
     Raises:
         FaceCycleError: its SHA-256 is another one.
     """
-    sums = {name: total for total, name in map(str.split, SUMS.read_text("utf-8").splitlines())}
-    wanted, found = sums.get(file.name, "none"), hashlib.sha256(file.read_bytes()).hexdigest()
-    if wanted != found:
+    beside = file.with_name(SUMS.name)
+    if not file.is_file() or not beside.is_file():
+        return file
+    lines = [line.split() for line in beside.read_text("utf-8").splitlines()]
+    sums = {line[1]: line[0] for line in lines if len(line) == 2}
+    wanted = sums.get(file.name, "none" if file.parent == SHIPPED else "")
+    if wanted and wanted != (found := hashlib.sha256(file.read_bytes()).hexdigest()):
         raise FaceCycleError(
             f"{file}: SHA-256 {found[:12]}..., shipped with {wanted[:12]}...: the file was changed or cut; "
-            "install facecycle again, or name weights of your own by their path"
+            "get it again, or keep weights of your own in another folder"
         )
     return file
 
@@ -125,5 +129,5 @@ def _from_hub(repository: str, download: bool) -> Path | str:
         return Path(hf_hub_download(repository, "weights.safetensors", local_files_only=not download))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         if not download:
-            return "not in its cache, and no download was asked for: --download, or download=True"
+            return "not in its cache, and no download was asked for: embed ... --download, or download=True"
         return str(error).splitlines()[0]

@@ -69,7 +69,7 @@ def test_a_folder_becomes_codes(pictures: Path, weights: Path, tmp_path: Path, c
         capsys, monkeypatch, "embed", pictures, "--weights", weights, "--out", out, "--cropped", "--batch-size", 2
     )
     assert (code, error) == (0, "")
-    assert "5 faces, 16-d codes, 0 without a face" in said
+    assert "5 faces, 16-d codes, 0 left out" in said
     with np.load(out, allow_pickle=False) as codes:
         assert codes["motion"].shape == codes["identity"].shape == (5, 16)
         assert codes["names"].tolist() == [
@@ -138,7 +138,7 @@ def test_one_bad_picture_gets_a_row_with_its_status(pictures: Path, weights: Pat
     out = tmp_path / "codes.npz"
     code, said, error = command(capsys, monkeypatch, "embed", pictures, "--weights", weights, "--out", out, "--cropped")
     assert code == 0
-    assert "4 faces, 16-d codes, 2 without a face" in said
+    assert "4 faces, 16-d codes, 2 left out" in said
     assert len(error.strip().splitlines()) == 2
     with np.load(out, allow_pickle=False) as codes:
         bad = codes["status"] != "ok"

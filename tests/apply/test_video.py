@@ -183,7 +183,7 @@ def test_a_video_leaves_room_on_the_sheet_and_what_is_cut_is_told(fc: FaceCycle,
     inputs, out = [source, tmp_path / "bad.png", tmp_path / "photo.png"], tmp_path / "sheet.png"
     left_out = cycle(inputs, Path(fc.about.source), out, cropped=True, device="cpu")
     assert left_out == [
-        f"{tmp_path / 'bad.png'}: no picture, or in a format that is not read",
+        f"{tmp_path / 'bad.png'}: no picture, or in a format that is not read; use JPEG, PNG or WebP",
         f"{source}: all but its first 15 faces, a sheet holds 16",
     ]
     side, gap, head = 96, 4, 18
@@ -321,6 +321,16 @@ def test_a_further_face_takes_no_other_s_place(fc: FaceCycle, frames, tmp_path: 
     save_remade([one], remake, folder / "g.png", sources=[other])
     assert (folder / "g@1.png").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == ["g.png", "g@1.png", "g@2.png", "h.png", "h@1.png"]
+
+
+def test_what_is_made_of_a_folder_goes_into_another(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    for name in "ab":
+        Image.fromarray(frames[0]).save(tmp_path / f"{name}.jpg")
+    with pytest.raises(FaceCycleError, match="holds the inputs"):
+        frontalize(fc, tmp_path, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert frontalize(fc, tmp_path, tmp_path / "frontal") == []  # below it is another
+    assert sorted(path.name for path in (tmp_path / "frontal").iterdir()) == ["a.png", "b.png"]
 
 
 def test_a_folder_may_have_a_dot_in_its_name(fc: FaceCycle, frames, tmp_path: Path) -> None:

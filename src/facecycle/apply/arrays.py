@@ -71,4 +71,4 @@ def _bytes(x: np.ndarray, name: str) -> np.ndarray:
 
 def _check_pixels(name: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise PictureError(f"{name}: {width}x{height} pixels, over the limit of {MAX_PIXELS:,}")
+        raise PictureError(f"{name}: {width}x{height} pixels, over the limit of {MAX_PIXELS:,}; make it smaller")

@@ -21,7 +21,9 @@ class Comparison:
     motion: float
     threshold: float
     calibrated: bool
-    """Whether the threshold was measured for these weights, rather than a guess."""
+    """Whether the threshold was measured for these weights, or given, rather than a guess."""
+    of_drawn_people: bool = False
+    """Whether it was measured on synthetic people alone: photographs of strangers reach it far more often."""
 
     @property
     def same_person(self) -> bool:
@@ -30,10 +32,17 @@ class Comparison:
 
     def __str__(self) -> str:
         verdict = "same person" if self.same_person else "different people"
-        how = "" if self.calibrated else ", not calibrated for these weights"
         return (
-            f"identity {self.identity:.3f}, motion {self.motion:.3f}: {verdict} (threshold {self.threshold:.3f}{how})"
+            f"identity {self.identity:.3f}, motion {self.motion:.3f}: {verdict} "
+            f"(threshold {self.threshold:.3f}{self.reservation})"
         )
+
+    @property
+    def reservation(self) -> str:
+        """What to think of the threshold, where it is not to be trusted; for people."""
+        if self.of_drawn_people:
+            return ", found on drawn people: of photographs strangers often pass it"
+        return "" if self.calibrated else ", not calibrated for these weights"
 
 
 def cosine(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:

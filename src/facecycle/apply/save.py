@@ -41,11 +41,13 @@ def save_remade(
         (name, status) of what has no face or could not be read.
 
     Raises:
-        FaceCycleError: no input that can be used, several inputs for one file, a suffix that is not written, or an
-            input or source that would be written over.
+        FaceCycleError: no input that can be used, several inputs for one file, a folder that holds inputs, a suffix
+            that is not written, or an input or source that would be written over.
     """
     if len(items) > 1 and out.suffix.lower() in SUFFIXES and not out.is_dir():
         raise FaceCycleError(f"{out}: {len(items)} inputs need a folder; give --out a name without {out.suffix}")
+    if len(items) > 1 and out.is_dir() and any(out.samefile(folder) for folder in _folders(items)):
+        raise FaceCycleError(f"{out}: holds the inputs, and would hold what is made of them too; name another --out")
     files = [out] if len(items) == 1 and out.suffix and not out.is_dir() else targets(items, out)
     refuse_inputs(files, [*items, *sources])
     taken = {Path(path).resolve() for path in (*files, *(item.name for item in (*items, *sources)))}
@@ -72,6 +74,10 @@ def save_remade(
             first if len(items) == 1 else f"none of {len(items)} inputs could be used; the first: {first}"
         )
     return bad
+
+
+def _folders(items: list[Item]) -> set[Path]:
+    return {Path(item.name).parent for item in items if Path(item.name).is_file()}
 
 
 def targets(items: list[Item], folder: Path) -> list[Path]:

@@ -118,7 +118,8 @@ def embed(
     if not tally.faces:
         mend = "check what was given" if cropped else "add --cropped if they are face crops already"
         raise FaceCycleError(f"{out}: written, but none of {len(tally.bad)} pictures shows a face; {mend}")
-    typer.echo(f"{out}: {tally.faces} faces, {tally.dim}-d codes, {len(tally.bad)} without a face")
+    noun = "face" if tally.faces == 1 else "faces"
+    typer.echo(f"{out}: {tally.faces} {noun}, {tally.dim}-d codes, {len(tally.bad)} left out")
     if figure is not None:
         draw_figure(sample, figure, plot, by)
         typer.echo(str(figure))

@@ -72,10 +72,9 @@ def compare(fc: FaceCycle, a: str | None, b: str | None) -> str:
     """How alike two faces are, in words."""
     found = fc.compare(check_picture(a, "first"), check_picture(b, "second"))
     verdict = "the same person" if found.same_person else "different people"
-    note = "" if found.calibrated else " (a guess: the threshold was not measured for these weights)"
     return (
         f"**Identity {found.identity:.3f}**, motion {found.motion:.3f}. "
-        f"At or above {found.threshold:.3f} counts as one person: {verdict}{note}."
+        f"At or above {found.threshold:.3f} counts as one person: {verdict}{found.reservation}."
     )
 
 

@@ -170,7 +170,7 @@ async def compare(service: Asked, a: Picture, b: Picture, cropped: Cropped = Fal
         found = service.fc.compare_codes(one, other)
         return {
             "identity": found.identity, "motion": found.motion, "same_person": found.same_person,
-            "threshold": found.threshold, "calibrated": found.calibrated,
+            "threshold": found.threshold, "calibrated": found.calibrated, "of_drawn_people": found.of_drawn_people,
         }  # fmt: skip
 
     return await service.answer(work, a=a, b=b)

@@ -23,7 +23,7 @@ class Comparison:
     calibrated: bool
     """Whether the threshold was measured for these weights, or given, rather than a guess."""
     of_drawn_people: bool = False
-    """Whether it was measured on synthetic people alone: photographs of strangers reach it far more often."""
+    """Whether it was measured on synthetic people alone: on photographs its errors are many times as many."""
 
     @property
     def same_person(self) -> bool:
@@ -41,7 +41,7 @@ class Comparison:
     def reservation(self) -> str:
         """What to think of the threshold, where it is not to be trusted; for people."""
         if self.of_drawn_people:
-            return ", found on drawn people: of photographs strangers often pass it"
+            return ", found on drawn people: on photographs it is often wrong"
         return "" if self.calibrated else ", not calibrated for these weights"
 
 

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from facecycle.config import RunConfig
+from facecycle.config import ModelConfig, RunConfig
 from facecycle.data.pairs import PairLoader
 from facecycle.draw import save_picture
 from facecycle.errors import FaceCycleError
@@ -100,13 +100,8 @@ def begin(networks: Networks, run: Run, stages: list[str], init: Path | None, in
         )
     if init is not None:
         begun_with = read_weights(init)
-        for name in () if init_parts else ("code_norm", "flow_inverse"):  # no size tells of them
-            wanted, found = getattr(run.config.model, name), getattr(begun_with.model, name)
-            if wanted != found:
-                raise FaceCycleError(
-                    f"{init}: trained with model.{name} = {found}, this run has {wanted}; "
-                    f"use --set model.{name}={str(found).lower()}"
-                )
+        if not init_parts:
+            check_built_alike(init, begun_with.model, run.config.model)
         load_state(networks, init, init_parts)
         run.inherited.append(begun_with.licence)
     elif stages[0] == "identity" and motion:
@@ -117,6 +112,21 @@ def begin(networks: Networks, run: Run, stages: list[str], init: Path | None, in
         )
     elif stages[0] == "motion" and identity and not motion:
         raise FaceCycleError(f"{run.folder}: trained the identity stage alone; go on with --stage identity")
+
+
+def check_built_alike(init: Path, theirs: ModelConfig, ours: ModelConfig) -> None:
+    """Were the weights trained by the same reading of their numbers, where no size tells?
+
+    Raises:
+        FaceCycleError: with both values.
+    """
+    for name in ("code_norm", "flow_inverse"):
+        found, wanted = getattr(theirs, name), getattr(ours, name)
+        if found != wanted:
+            raise FaceCycleError(
+                f"{init}: trained with model.{name} = {found}, this run has {wanted}; "
+                f"use --set model.{name}={str(found).lower()}"
+            )
 
 
 def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, sources: Sources, stop: Stop) -> bool:

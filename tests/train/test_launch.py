@@ -41,7 +41,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--preset", "huge"], "unknown preset 'huge': choose one of paper, compact, smoke"),
         (["--stage", "both-ways"], "unknown stage 'both-ways': choose motion, identity or both"),
         (["--set", "motion.step=3"], "did you mean motion.steps?"),
-        (["--set", "motion.steps=0"], "motion.steps = 0: must be at least 1"),
+        (["--set", "motion.steps=-1"], "motion.steps = -1: must be at least 0"),
         (["--set", "motion.steps=x"], "expected int"),
         (["--precision", "8bit"], "train.precision = '8bit': must be one of"),
         (["--device", "tpu"], "device 'tpu' is not on this machine: choose auto, cpu"),

@@ -77,7 +77,10 @@ def _read_mat(file: Path) -> tuple[Float[np.ndarray, "3"], Crop]:
 
     if not file.is_file():
         raise ValueError("not there")
-    values = loadmat(file, variable_names=["Pose_Para", "pt3d_68", "pt2d"])
+    try:
+        values = loadmat(file, variable_names=["Pose_Para", "pt3d_68", "pt2d"])
+    except IndexError:  # of older scipy, where a file ends within its first lines
+        raise ValueError("cut short") from None
     if "Pose_Para" not in values:
         raise ValueError("holds no Pose_Para")
     pitch, yaw, roll = np.degrees(np.asarray(values["Pose_Para"], float).ravel()[:3])

@@ -118,8 +118,8 @@ class FaceCycle:
     def compare(self, a: Any, b: Any, *, threshold: float | None = None, cropped: bool = False) -> Comparison:
         """How alike two faces are, and whether they are one person's.
 
-        ``threshold``: similarity of identity from which they are; by default the one measured for these weights, on
-        the people that they carry it of (`Comparison.of_drawn_people`), or 0.5 where none was.
+        ``threshold``: similarity of identity from which they are; by default the one measured for these weights
+        (`Comparison.of_drawn_people` says on whom), or 0.5 where none was.
 
         Raises:
             FaceCycleError: a threshold out of [-1, 1], or an input that is not one picture with a face.

@@ -7,17 +7,22 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 
+def several() -> bool:
+    """Is this process one of several?"""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 def whole_batch_mean(x: Tensor) -> Tensor:
     """The mean over the batch of all processes, ``1 ...``; gradients flow back to every process's share."""
     mean = x.mean(0, keepdim=True)
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not several():
         return mean
     return _Average.apply(mean)  # type: ignore[no-any-return]
 
 
 def whole_batch(x: Tensor) -> Tensor:
     """The batch of all processes, this process's share first; gradients flow back to every process's share."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not several():
         return x
     rank, shares = dist.get_rank(), list(_Gather.apply(x))  # type: ignore[arg-type]
     return torch.cat([shares.pop(rank), *shares])
@@ -25,13 +30,13 @@ def whole_batch(x: Tensor) -> Tensor:
 
 def is_lost(error: RuntimeError) -> bool:
     """Is another process of the run gone? What this one is told of it depends on how they talk."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not several():
         return False
     words = (
         "connection closed",
         "connection reset",
-        "broken pipe",
         "connection refused",
+        "broken pipe",
         "timed out",
         "remote process",
     )
@@ -45,7 +50,7 @@ def same_everywhere(module: nn.Module, device: torch.device) -> None:
     What each of them solves for on a device of its own differs in its last digits, and where two directions are about
     as good, in which of them is taken.
     """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not several():
         return
     for mine in module.state_dict().values():
         firsts = mine.to(device).contiguous()  # on the device, for that is where processes talk

@@ -21,15 +21,8 @@ from facecycle.train import checkpoint
 from facecycle.train.tracking import Tracker
 
 BEGUN_WITH = "begun-with.txt"  # until the first checkpoint, which holds it
-OWN = {
-    BEGUN_WITH,
-    "config.toml",
-    "metrics.jsonl",
-    "previews",
-    "checkpoints",
-    "tensorboard",
-    FILE,
-}  # what a run's folder holds
+# What a run's folder holds:
+OWN = {BEGUN_WITH, "config.toml", "metrics.jsonl", "previews", "checkpoints", "tensorboard", FILE}
 
 
 @dataclass(frozen=True)

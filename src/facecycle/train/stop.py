@@ -9,6 +9,8 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
+from facecycle.train.distributed import several
+
 
 class Stop:
     """A wish to stop that the loop can ask for between two steps.
@@ -41,7 +43,7 @@ class Stop:
     def asked(self) -> bool:
         """True once it is time; all processes of a run hear the same answer."""
         asked = self.signalled or (self.deadline is not None and time.monotonic() >= self.deadline)
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        if several():
             device = "cuda" if dist.get_backend() == "nccl" else "cpu"
             vote = torch.tensor(float(asked), device=device)
             dist.all_reduce(vote, dist.ReduceOp.MAX)

@@ -20,3 +20,8 @@ def concerning(what: object) -> Iterator[None]:
         yield
     except FaceCycleError as error:
         raise FaceCycleError(f"{what}: {error}") from error
+
+
+def as_text(name: str) -> str:
+    """The name of a file as text that can be shown: one that is not UTF-8 holds what no encoder takes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

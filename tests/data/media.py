@@ -57,9 +57,11 @@ def write_video(
     rate: int = 25,
     times: list[float] | None = None,
     options: dict[str, str] | None = None,
+    title: str = "",
 ) -> Path:
     """Encode frames; ``times`` in seconds makes the frame rate variable."""
     with av.open(str(path), "w", options=options or {}) as container:
+        container.metadata.update({"title": title} if title else {})
         stream = container.add_stream(CODECS[path.suffix], rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"

@@ -26,6 +26,12 @@ def test_files_come_sorted_and_hidden_ones_stay_out(tmp_path: Path) -> None:
     assert walked(tmp_path) == (["a/1.jpg", "a.jpg", "b/10.jpg", "b/2.jpg"], [])
 
 
+def test_a_pipe_is_named_and_never_opened(tmp_path: Path) -> None:
+    lay(tmp_path, "a.jpg")
+    os.mkfifo(tmp_path / "b.jpg")
+    assert walked(tmp_path) == (["a.jpg"], [str(tmp_path / "b.jpg")])
+
+
 def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
     lay(tmp_path, "set/a/1.jpg", "set/b/2.jpg", "elsewhere/3.jpg")
     os.symlink("../..", tmp_path / "set/a/up")

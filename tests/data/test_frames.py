@@ -73,6 +73,30 @@ def test_a_short_clip_that_is_cut_says_so_and_a_whole_one_does_not(tmp_path: Pat
     assert "of 0.8 s" in (log.problem or "")
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv"])
+def test_a_title_in_an_old_encoding_costs_no_frame(tmp_path: Path, suffix: str) -> None:
+    file = write_video(tmp_path / f"a{suffix}", blobs(10), title="cafe-cafe")
+    data = file.read_bytes()
+    assert data.count(b"cafe-cafe") == 1
+    file.write_bytes(data.replace(b"cafe-cafe", b"caf\xe9-caf\xe9"))
+    frames, log = read(file)
+    assert (len(frames), log.problem) == (10, None)
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "http:x.mp4"])
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "plain.mp4", blobs(4)).rename(tmp_path / name)
+    assert len(read(Path(name))[0]) == 4
+
+
+def test_a_list_of_other_videos_is_not_followed(tmp_path: Path) -> None:
+    write_video(tmp_path / "other.mp4", blobs(4))
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")
+    frames, log = read(tmp_path / "list.mp4")
+    assert (frames, log.problem) == ([], "no video but a list of others")
+
+
 def test_one_frame_a_second_is_not_cut(tmp_path: Path) -> None:
     assert read(write_video(tmp_path / "slow.mkv", blobs(3), times=[0, 1, 2]))[1] == ReadLog()
 
@@ -134,6 +158,16 @@ def test_a_track_file_says_where_the_face_is(tmp_path: Path, rows: str, suffix: 
     (tmp_path / "00001.txt").write_text(header + "\n".join(rows.format(f"{n:06d}") for n in range(3, 8)))
     frames, _ = read(file, tracks=str(tmp_path / "00001.txt"))
     assert [frame.number for frame in frames] == list(range(3, 8))
+
+
+def test_a_track_file_counts_25_frames_a_second_whatever_the_videos_rate(tmp_path: Path) -> None:
+    file = write_video(tmp_path / "00001.mp4", blobs(61), rate=30)
+    rows = "\n".join(f"{n:06d} {n / 100} 0.1 0.1 0.1" for n in range(51))
+    (tmp_path / "00001.txt").write_text(f"FRAME X Y W H\n{rows}\n")
+    frames, log = read(file, tracks=str(tmp_path / "00001.txt"))
+    assert (len(frames), log.off_track) == (61, 0)
+    boxes = np.array([frame.box for frame in frames])
+    np.testing.assert_allclose(boxes[:, 0], np.round(np.arange(61) / 30 * 25) / 100 * 96, atol=1e-6)
 
 
 def test_a_track_file_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,8 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from facecycle.data.clips import CropOptions, sharpness
+from facecycle.data.clips import ClipWriter, CropOptions, sharpness
+from facecycle.data.cluster import Crops
+from facecycle.data.detect import build_detector
 from facecycle.data.faceset import FaceSet
+from facecycle.data.frames import Frame
 from facecycle.data.prepare import plan_shards, prepare
 from facecycle.data.sources import Source
 from facecycle.errors import FaceCycleError
@@ -180,6 +185,29 @@ def test_a_video_without_faces_is_empty_not_failed(tmp_path: Path) -> None:
         FaceSet.open(tmp_path / "set")
 
 
+@pytest.mark.parametrize(
+    ("spacing", "fps", "kept"),
+    [(0.2, 0, 12), (1.0, 5, 12), (2.9, 5, 12), (4.0, 5, 0), (4.0, 0.25, 12)],
+)
+def test_a_slow_video_is_followed_as_long_as_it_is_safe(tmp_path: Path, spacing: float, fps: float, kept: int) -> None:
+    file = write_video(tmp_path / "a.mkv", blobs(12), times=[spacing * k for k in range(12)])
+    options = CropOptions(detector="none", min_face=8, min_change=0, fps=fps)
+    report = prepare([file], tmp_path / "set", options, workers=1)
+    assert report.count("kept") == kept
+    assert report.dropped == ({} if kept else {"too far apart": 12})
+
+
+@pytest.mark.parametrize("missed", [0, 1, 2, 3])
+def test_a_face_may_be_missed_twice_in_a_row(tmp_path: Path, missed: int) -> None:
+    clips, frame = ClipWriter(Source("a", "a", (), video=True), 0, Crops(), CropOptions(min_face=8)), blobs(1)[0]
+    face = build_detector("none", None, 8)(frame)
+    for k in range(8):
+        seen = face if k < 3 or k >= 3 + missed else []
+        clips.add(Frame(k, 0.2 * k, np.clip(frame + 3 * k, 0, 255).astype(np.uint8)), seen)
+    clips.close()
+    assert len({row["clip"] for _, _, row in clips.shard.frames}) == (2 if missed == 3 else 1)
+
+
 def test_a_bad_photo_costs_only_itself(tmp_path: Path) -> None:
     root = colours(tmp_path / "in", people=2)
     (root / "p00/1.png").write_bytes(b"")
@@ -220,7 +248,8 @@ def test_a_finished_set_is_left_alone_and_other_options_are_refused(tmp_path: Pa
     assert stamps_after.items() <= stamps.items()
     with pytest.raises(FaceCycleError, match="begun with size=64, asked for 128"):
         prepare([root], tmp_path / "set", CropOptions(size=128, detector="none", min_face=8, min_change=0, fps=0))
-    colours(root / "more", people=1)
+    colours(tmp_path / "more", people=1)
+    (tmp_path / "more/p00").rename(root / "more")
     with pytest.raises(FaceCycleError, match="begun with sources="):
         prepare([root], tmp_path / "set", WHOLE)
 
@@ -308,20 +337,32 @@ def test_a_video_that_grew_meanwhile_moves_no_source_to_another_shard(tmp_path: 
     assert [row["name"] for row in report.sources] == [f"in/v{k}.mp4" for k in range(8)]
 
 
-def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
-    root, out = colours(tmp_path / "in", people=60), tmp_path / "set"
-    script = "if __name__ == '__main__':\n" + "\n".join(
-        f"    {line}" for line in PREPARE.replace("workers=1", "workers=2").splitlines()
+def in_two_processes(root: Path, out: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """`PREPARE` by two slow workers, both at work, and its processes."""
+    *first, last = PREPARE.replace("workers=1", "workers=2").splitlines()
+    (out.parent / "run.py").write_text("\n".join([*first, "if __name__ == '__main__':", f"    {last}"]))
+    process = subprocess.Popen(
+        [sys.executable, str(out.parent / "run.py"), str(root), str(out)], stderr=subprocess.PIPE, text=True
     )
-    (tmp_path / "run.py").write_text(script)
-    process = subprocess.Popen([sys.executable, str(tmp_path / "run.py"), str(root), str(out)])
     deadline = time.monotonic() + 60
-    while not list(out.glob("shards/*.journal")) and time.monotonic() < deadline:
+    while len(list(out.glob("shards/*.journal"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     workers = children(process.pid)
     assert len(workers) >= 2
+    return process, workers
+
+
+def test_a_killed_worker_is_told_with_what_it_was_reading(tmp_path: Path) -> None:
+    process, workers = in_two_processes(colours(tmp_path / "in", people=60), tmp_path / "set")
+    os.kill(max(workers), signal.SIGKILL)
+    assert re.search(r"a worker process was killed .*; what was being read, .*: in/p\d\d", process.communicate()[1])
+
+
+def test_workers_leave_with_a_killed_parent(tmp_path: Path) -> None:
+    root, out = colours(tmp_path / "in", people=60), tmp_path / "set"
+    process, workers = in_two_processes(root, out)
     process.kill()
-    process.wait()
+    process.communicate()
     gone_by = time.monotonic() + 30
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         assert time.monotonic() < gone_by

@@ -39,7 +39,7 @@ def test_videos_are_named_by_their_first_folder_or_themselves(tmp_path: Path) ->
         "set/ann/x/1.MKV": "ann",
         "set/ann/2.webm": "ann",
     }
-    assert find_sources([root]).ignored == 1
+    assert find_sources([root]).ignored == {".txt": 1}
 
 
 @pytest.mark.parametrize("tracks", ["id10001/Xy/00001.txt", "txt/id10001/Xy/00001.txt"])
@@ -51,7 +51,7 @@ def test_voxceleb_videos_with_and_without_track_files(tmp_path: Path, tracks: st
     assert layout == "voxceleb-videos"
     assert (first.person, first.portrait, first.tracks) == ("id10001", True, str(root / tracks))
     assert second.tracks is None
-    assert find_sources([root]).ignored == 0
+    assert not find_sources([root]).ignored
 
 
 def test_voxceleb_frames_have_times(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_ytf_frames_by_pattern_across_folders(tmp_path: Path) -> None:
         "Ann_B/1": ["Ann_B_10.jpg", "Ann_B_12.jpg"],
         "Ann_B/2": ["Ann_B_20.jpg"],
     }
-    assert find_sources([root], pattern=YTF_PATTERN).ignored == 1
+    assert find_sources([root], pattern=YTF_PATTERN).ignored == {".jpg": 1}
 
 
 def test_a_flat_folder_is_single_pictures_unless_said_otherwise(tmp_path: Path) -> None:
@@ -110,7 +110,8 @@ def test_clips_are_folders_of_frames(tmp_path: Path) -> None:
 
 def test_single_files_and_folders_of_one_name(tmp_path: Path) -> None:
     lay(tmp_path, "x/videos/a.mp4", "y/videos/a.mp4")
-    result = find_sources([tmp_path / "x/videos", tmp_path / "y/videos", tmp_path / "x/videos/a.mp4"])
+    lay(tmp_path, "z/a.mp4")
+    result = find_sources([tmp_path / "x/videos", tmp_path / "y/videos", tmp_path / "z/a.mp4"])
     assert len({source.name for source in result.sources}) == 3
     assert len({source.person for source in result.sources}) == 3  # a file's name says nothing of another folder's
     again = find_sources([lay(tmp_path / "u", "ann/1.mp4", "2.mp4"), lay(tmp_path / "v", "ann/3.mp4", "2.mp4")])
@@ -121,6 +122,26 @@ def test_single_files_and_folders_of_one_name(tmp_path: Path) -> None:
     assert [source.person for source in singles.sources] == ["1.jpg", "s/1.jpg"]
     named = find_sources([lay(tmp_path / "t", "ann/ann.mp4"), lay(tmp_path / "w", "ann/ann.mp4")])
     assert [source.person for source in named.sources] == ["ann", "ann"]
+
+
+def test_folders_of_one_name_are_told_apart_in_whatever_order_they_are_given(tmp_path: Path) -> None:
+    """Or an interrupted run that is gone on with in another order would take the ones for the others."""
+    one, two, three = places = [
+        lay(tmp_path / place, name) for place, name in (("a/set", "1.mp4"), ("b/set", "2.mp4"), ("c/set~2", "3.mp4"))
+    ]
+    for order in (places, [three, two, one]):
+        assert [source.name for source in find_sources(order).sources] == ["set/1.mp4", "set~2/2.mp4", "set~2~2/3.mp4"]
+
+
+def test_a_file_met_before_is_taken_once(tmp_path: Path) -> None:
+    root = lay(tmp_path / "set", "ann/1.jpg", "ann/2.jpg", "bob/3.jpg")
+    os.symlink("ann", root / "anna")
+    os.symlink("../ann/1.jpg", root / "bob/4.jpg")
+    once = find_sources([root])
+    assert {source.person: names(source) for source in once.sources} == {"ann": ["1.jpg", "2.jpg"], "bob": ["3.jpg"]}
+    assert (once.repeated, once.ignored) == (3, {})
+    again = find_sources([root, root / "ann", root])
+    assert again.sources == once.sources
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can take its own rights away")
@@ -154,6 +175,10 @@ def test_an_unreadable_folder_is_a_source_that_failed(tmp_path: Path) -> None:
             {},
             r"ann/0 and bob/0 have one name; say --layout clips if these are clips of 'ann' and 'bob', --layout photos",
         ),
+        (["ann/1.jpg", "ann/more/2.jpg", "bob/3.jpg"], {}, "pictures lie in ann and in ann/more; say --layout photos"),
+        (["ann/2019/1.jpg", "bob/2020/2.jpg"], {}, "pictures lie in ann/2019 and in bob/2020; say --layout photos"),
+        (["a.heic", "b.heic", "c.txt"], {}, r"fit 'auto' \(2 .heic, 1 .txt\); name another"),
+        (["a/20240131123045123450.jpg"], {"layout": "clips", "rate": 25.0}, "no number of a frame; say by --pattern"),
         (["a.jpg"], {"layout": "films"}, "choose from auto, videos"),
         (["a.jpg"], {"pattern": "(?P<person>"}, "pattern"),
         (["a.jpg"], {"pattern": ".*"}, r"needs a group \(\?P<person>"),

@@ -44,12 +44,13 @@ class RangeHandler(SimpleHTTPRequestHandler):
     """Serves files, and parts of them where ``ranges`` says so; lists no folders."""
 
     ranges = True
+    refusal = 404
 
     def log_message(self, *_: object) -> None:
         pass
 
     def list_directory(self, path: object) -> None:
-        self.send_error(404)
+        self.send_error(self.refusal)
 
     def do_GET(self) -> None:
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
@@ -64,17 +65,17 @@ class RangeHandler(SimpleHTTPRequestHandler):
         return None
 
 
-@pytest.fixture(params=[True, False], ids=["ranges", "whole"])
+@pytest.fixture(params=[(True, 403), (True, 404), (False, 404)], ids=["ranges", "unlisted", "whole"])
 def web(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[str, bool]]:
-    """The same face set behind a web server that gives parts of files, or does not."""
+    """The same face set behind a web server that gives parts of files, or does not; folders it will not list."""
     pytest.importorskip("aiohttp", reason="fsspec reads http:// through aiohttp, which is absent")
-    handler = type("Handler", (RangeHandler,), {"ranges": request.param})
+    handler = type("Handler", (RangeHandler,), dict(zip(("ranges", "refusal"), request.param, strict=True)))
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), lambda *arguments: handler(*arguments, directory=str(folder.parent))
     )  # fmt: skip
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/{folder.name}", request.param
+    yield f"http://127.0.0.1:{server.server_port}/{folder.name}", request.param[0]
     server.shutdown()
     thread.join()
     server.server_close()

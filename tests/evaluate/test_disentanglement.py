@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from torch import Tensor
 from facecycle.data.crop import CROP_NAME
 from facecycle.evaluate import disentanglement
 from facecycle.evaluate.crossed import FACTORS, Crossed, draw_crossed
-from facecycle.evaluate.disentanglement import identity_error, measure, split_for
+from facecycle.evaluate.disentanglement import _probe_all, identity_error, measure, split_for
 from facecycle.evaluate.groups import groups_of, within
 from facecycle.evaluate.modularity import dci, mutual_information_gap, separated_predictability
 from facecycle.evaluate.tasks import Options
@@ -20,14 +20,17 @@ from facecycle.evaluate.tasks import Options
 PEOPLE = 6
 
 
-@pytest.fixture(scope="module")
-def crossed() -> Crossed:
+def cross(*counts: int) -> Crossed:
     """The levels, without drawing anybody: each picture carries its own number."""
-    counts = (PEOPLE, 7, 3, 3)
     levels = np.array(np.meshgrid(*map(np.arange, counts), indexing="ij")).reshape(4, -1).T
     pictures = np.zeros((len(levels), 8, 8, 3), np.uint8)
     pictures[:, 0, 0, 0], pictures[:, 0, 0, 1] = np.arange(len(levels)) % 256, np.arange(len(levels)) // 256
     return Crossed(pictures, levels, counts, "levels")
+
+
+@pytest.fixture(scope="module")
+def crossed() -> Crossed:
+    return cross(PEOPLE, 7, 3, 3)
 
 
 @dataclass
@@ -76,6 +79,43 @@ def test_blind_codes_give_chance(crossed: Crossed) -> None:
     rate, (low, high) = identity_error(features, crossed)
     assert low < 50 < high
     assert rate == pytest.approx(50, abs=3)
+
+
+def test_intervals_of_probes_are_over_people() -> None:
+    """Of the two test people one is read without a mistake, the other, of whom there are half as many, never."""
+    crossed = cross(10, 3, 3, 2)
+    odd = split_for("expression", crossed, 0).test[0] // 18
+    kept = (crossed.levels[:, 0] != odd) | (np.arange(180) % 2 == 0)
+    crossed = replace(crossed, pictures=crossed.pictures[kept], levels=crossed.levels[kept])
+    person, expression = crossed.levels[:, 0], crossed.levels[:, 1]
+    features = np.tile(np.eye(3, dtype=np.float32)[(expression + (person == odd)) % 3], 8)
+    numbers, intervals = {}, {}
+    _probe_all(features, crossed, "motion", numbers, intervals, 0)
+    for probe in ("expression from motion", "expression from motion by MLP"):
+        assert numbers[probe] == pytest.approx(100 * 2 / 3)
+        assert intervals[probe] == (0, 100)
+
+
+def test_the_interval_of_the_person_error_is_over_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three people two have the same code: drawn without the third, nothing tells them apart; with one, all."""
+    monkeypatch.setattr(disentanglement, "PAIRS", 400)
+    crossed = cross(3, 2, 2, 2)
+    rate, interval = identity_error(np.eye(2)[crossed.levels[:, 0] // 2], crossed)
+    assert rate == pytest.approx(25, abs=3)
+    assert interval == pytest.approx((0, 50))
+
+
+def test_people_are_told_apart_in_pictures_that_share_nothing_else(
+    crossed: Crossed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes in which one expression, pose or light makes two pictures more alike than one person does."""
+    monkeypatch.setattr(disentanglement, "PAIRS", 400)
+    loudness = (1, 2, 2, 2)
+    columns = zip(loudness, crossed.counts, crossed.levels.T, strict=True)
+    rate, _ = identity_error(
+        np.concatenate([loud * np.eye(count)[level] for loud, count, level in columns], 1), crossed
+    )
+    assert rate == pytest.approx(0)
 
 
 @pytest.mark.parametrize("factor", FACTORS)

@@ -12,7 +12,7 @@ import pytest
 from evaluate.stub import Corner, paint
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.datasets.expression import read_fer2013, read_folder, read_rafdb
-from facecycle.evaluate.expression import measure, repeated, split_rows
+from facecycle.evaluate.expression import measure, repeated, split_rows, summarise
 from facecycle.evaluate.tasks import Options
 
 COLOURS = [(0.1, 0.2, 0.9), (0.9, 0.1, 0.2), (0.2, 0.9, 0.1)]
@@ -65,6 +65,30 @@ def test_copies_of_fitted_pictures_are_found_and_left_out(tmp_path: Path) -> Non
     report = measure(Corner(), root, Options("folder", crop="fixed"))
     assert report.numbers["copies of train or validation"] == 5
     assert report.numbers["test pictures"] == 41
+
+
+def test_each_accuracy_counts_the_pictures_it_names(tmp_path: Path) -> None:
+    """Of the first class all are right, 5 of 17 as copies; of the second all 12 wrong; of the third 4 are there."""
+    root = class_folders(tmp_path, copies=5)
+    for i in range(12):
+        paint(root / "test" / "class1" / f"{i:03d}.png", COLOURS[0], unlike=1000 + i)
+    for i in range(4, 12):
+        (root / "test" / "class2" / f"{i:03d}.png").unlink()
+    report = measure(Corner(), root, Options("folder", crop="fixed"))
+    assert report.numbers["accuracy"] == pytest.approx(100 * 21 / 33)
+    assert report.numbers["mean class accuracy"] == pytest.approx(100 * 2 / 3)
+    assert report.numbers["accuracy without copies"] == pytest.approx(100 * 16 / 28)
+
+
+def test_intervals_draw_the_pictures_that_their_figures_count() -> None:
+    """Everything of the large class is right and a copy, nothing of the small one is."""
+    truth = np.repeat([0, 1], [12, 8])
+    numbers, intervals = summarise(truth, np.zeros(20, int), truth == 0, 2, 0)
+    assert numbers["accuracy"] == 60
+    assert numbers["mean class accuracy"] == 50
+    assert numbers["accuracy without copies"] == 0
+    assert intervals["mean class accuracy"] == (50, 50)
+    assert intervals["accuracy without copies"] == (0, 0)
 
 
 def test_fer_csv_and_folders_say_the_same(tmp_path: Path) -> None:

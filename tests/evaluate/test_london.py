@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evaluate import stub
+from facecycle.apply.torch_networks import to_tensor
 from facecycle.config import ModelConfig
 from facecycle.errors import FaceCycleError
+from facecycle.evaluate import london as task
 from facecycle.evaluate.features import CodeSource
 from facecycle.evaluate.london import measure, read_pairs
 from facecycle.evaluate.tasks import Options
@@ -54,6 +57,24 @@ def test_the_untouched_smile_stands_beside(london: Path) -> None:
     assert report.numbers["smile transferred L1"] > 0
     measured = "de-expressed LPIPS" in report.numbers
     assert measured != any("LPIPS" in note for note in report.warnings)  # measured, or said why not
+
+
+def test_a_smile_taken_away_is_compared_with_the_neutral_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks that make the neutral photo of the smiling one, and nothing of a smile but the neutral photo."""
+    neutral, smiling = (np.tile(np.array(colour, np.uint8), (3, 64, 64, 1)) for colour in ((20, 90, 20), (90, 20, 20)))
+    monkeypatch.setattr(task, "read_pairs", lambda *_: (neutral, smiling, {}, "painted"))
+    monkeypatch.setattr(task.transform, "deexpress", lambda networks, face: to_tensor(neutral))
+    monkeypatch.setattr(task.transform, "express", lambda networks, face, driver: face)
+    monkeypatch.setattr(task, "find_sface", lambda: Path("sface"))
+    monkeypatch.setattr(task, "Recogniser", stub.MiddleJudge)
+    monkeypatch.setattr(task, "open_lpips", lambda notes: None)
+    numbers = measure(source(), Path(), Options("london")).numbers
+    apart = (70 + 70) / 3 / 255
+    assert numbers["de-expressed L1"] == 0
+    assert numbers["smile untouched L1"] == numbers["smile transferred L1"] == pytest.approx(apart)
+    for judge in ("own code", "SFace"):
+        assert numbers[f"de-expressed, similarity by {judge}"] == pytest.approx(1)
+        assert numbers[f"smile untouched, similarity by {judge}"] < 0.99
 
 
 def test_a_wrong_folder_says_what_was_expected(tmp_path: Path) -> None:

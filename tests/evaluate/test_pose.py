@@ -96,13 +96,25 @@ def test_bad_annotations_are_named(tmp_path: Path) -> None:
     assert report.problems["image00007.jpg"].startswith("no picture")
 
 
+def pointing(root: Path, person: int, number: int, tilt: int, pan: int, colour: tuple[float, float, float]) -> None:
+    """One picture of Pointing'04 with its face box."""
+    stem = root / f"Person{person:02d}" / f"person{person:02d}1{number:02d}{tilt:+d}{pan:+d}"
+    paint(stem.with_suffix(".jpg"), colour, unlike=person)
+    stem.with_suffix(".txt").write_text(f"{stem.name}.jpg\nFace\n16\n16\n18\n18\n")
+
+
+def two_people(root: Path, pans: tuple[list[int], list[int]]) -> Path:
+    """Two people with these yaws; all pictures are black, so that the probe can only say the mean it was fitted on."""
+    for person, own in enumerate(pans, 1):
+        for number, pan in enumerate(own):
+            pointing(root, person, number, 0, pan, (0.0, 0.0, 0.0))
+    return root
+
+
 def test_pointing04_layout(tmp_path: Path) -> None:
     for person in range(1, 6):
-        for i, (tilt, pan) in enumerate([("-30", "+15"), ("+0", "-90"), ("+60", "+0"), ("+15", "-45")]):
-            stem = tmp_path / f"Person{person:02d}" / f"person{person:02d}1{i:02d}{tilt}{pan}"
-            colour = ((int(pan) + 100) / 200, (int(tilt) + 100) / 200, 0.5)
-            paint(stem.with_suffix(".jpg"), colour, unlike=person)
-            stem.with_suffix(".txt").write_text(f"{stem.name}.jpg\nFace\n16\n16\n18\n18\n")
+        for i, (tilt, pan) in enumerate([(-30, 15), (0, -90), (60, 0), (15, -45)]):
+            pointing(tmp_path, person, i, tilt, pan, ((pan + 100) / 200, (tilt + 100) / 200, 0.5))
     posed = read_pointing04(tmp_path)
     assert posed.names == ("yaw", "pitch")
     assert [15, -30] in posed.angles[:4].tolist()  # pan is yaw, tilt is pitch
@@ -110,6 +122,21 @@ def test_pointing04_layout(tmp_path: Path) -> None:
     report = measure(Corner(), tmp_path, Options("pointing04"))
     assert report.numbers["MAE"] < 5
     assert "by person" in report.protocol[0]
+
+
+def test_the_interval_is_over_people_where_they_are_known(tmp_path: Path) -> None:
+    """One person is told without error, the other with 30 degrees: of two people, a quarter of the draws hold one."""
+    report = measure(Corner(), two_people(tmp_path, ([0] * 4, [-30, 30] * 4)), Options("pointing04"))
+    for label in ("", " unfiltered"):
+        assert report.numbers[f"MAE yaw{label}"] == pytest.approx(20)
+        assert report.intervals[f"MAE yaw{label}"] == pytest.approx((0, 30))
+        assert report.intervals[f"MAE{label}"] == pytest.approx((0, 15))
+
+
+def test_the_constant_comes_from_the_other_folds(tmp_path: Path) -> None:
+    report = measure(Corner(), two_people(tmp_path, ([0] * 4, [30] * 8)), Options("pointing04"))
+    assert report.numbers["constant MAE yaw"] == pytest.approx(30)
+    assert report.numbers["MAE yaw"] == pytest.approx(30)  # nothing else can be learnt of black pictures
 
 
 def test_folds_keep_people_and_neighbours_together() -> None:

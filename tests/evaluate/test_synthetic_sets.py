@@ -18,12 +18,16 @@ from facecycle.evaluate.tasks import Options
 from facecycle.synthetic.write import synth
 
 EMOTIONS = list(sets.EMOTIONS)
-NOTHING = np.random.default_rng(3)
 MATS = {
     "aflw2000": lambda root: sets.mats(root),
     "300wlp": lambda root: sets.mats(root, "pt2d", "AFW/"),
     "pointing04": sets.pointing04,
 }
+
+
+def empty_codes(count: int) -> np.ndarray:
+    """They say nothing of a picture, but are wide enough to learn a few by heart."""
+    return np.random.default_rng(3).normal(size=(count, 64))
 
 
 @pytest.mark.parametrize(
@@ -47,10 +51,10 @@ def test_expression_layouts(task: str, write: Callable, called: dict[str, str], 
     report = expression.measure(sets.Knowing(labelled.photos, perfect), tmp_path, Options(task))
     assert report.numbers["accuracy"] == report.numbers["mean class accuracy"] == 100
     assert report.numbers["test pictures"] == 14
-    empty = expression.measure(sets.Knowing(labelled.photos, NOTHING.normal(size=(56, 4))), tmp_path, Options(task))
+    empty = expression.measure(sets.Knowing(labelled.photos, empty_codes(len(truth))), tmp_path, Options(task))
     low, high = empty.intervals["accuracy"]
-    assert low <= 100 / 7 + 15
-    assert high < 70
+    print(empty.numbers, low, high)
+    assert low <= 100 / 7
 
 
 @pytest.mark.parametrize("task", MATS)
@@ -86,9 +90,8 @@ def test_verification_layouts(task: str, write: Callable, tmp_path: Path) -> Non
         assert report.numbers[name] == pytest.approx(100)
     assert report.numbers["EER"] == pytest.approx(0)
     assert report.details["faces not found, whole picture used"] < len(pairs.photos) / 2
-    empty = verification.measure(
-        sets.Knowing(pairs.photos, NOTHING.normal(size=(len(who), 4))), tmp_path, Options(task)
-    )
+    empty = verification.measure(sets.Knowing(pairs.photos, empty_codes(len(who))), tmp_path, Options(task))
     low, high = empty.intervals["AUC"]
+    print(empty.numbers, low, high)
     assert low < 55
     assert high > 45

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from evaluate.stub import Corner, paint
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate import verification
 from facecycle.evaluate.datasets.verification import Pairs, read_cfp, read_cplfw, read_lfw, read_pairs
+from facecycle.evaluate.photos import Photo
 from facecycle.evaluate.tasks import Options
 from facecycle.evaluate.verification import auc, best_threshold, equal_error, measure, roc, true_accepts, verify
 
@@ -90,13 +93,21 @@ def cfp(root: Path) -> Path:
     return root
 
 
+def cfp_person(photo: Photo) -> int:
+    """Who is painted in the file that is read."""
+    red = np.asarray(Image.open(io.BytesIO(photo.read())))[16, 16, 0]
+    return round((red / 255 - 0.1) / 0.2)
+
+
 def test_cfp_layout(tmp_path: Path) -> None:
     cfp(tmp_path)
     for kind, folder in (("FF", "frontal"), ("FP", "profile")):
         pairs = read_cfp(tmp_path, kind)
         assert len(pairs.same) == 8
         assert pairs.same.sum() == 4
-        assert {pairs.photos[i].read() is not None for i in pairs.second} == {True}
+        first, second = ([cfp_person(pairs.photos[i]) for i in side] for side in (pairs.first, pairs.second))
+        assert first == [0, 1, 0, 1, 2, 3, 2, 3]
+        assert second == [0, 1, 1, 0, 2, 3, 3, 2]  # the lists' numbers lead to the right files
         assert all(f"/{folder}/" in pairs.photos[i].name for i in pairs.second)
         assert all("/frontal/" in pairs.photos[i].name for i in pairs.first)
     assert measure(Corner(), tmp_path, Options("cfp-fp", crop="fixed")).numbers["AUC"] == 100
@@ -215,10 +226,25 @@ def test_whitening_sees_no_picture_of_a_test_pair() -> None:
 
     def check(split):
         fitted = verification.fit_pictures(shared, split)
-        assert not set(fitted) & {*shared.first[split.test], *shared.second[split.test]}
-        return verification.whitened(features, shared, split)
+        tested = np.union1d(shared.first[split.test], shared.second[split.test])
+        assert not set(fitted) & set(tested)
+        loud = features.copy()
+        loud[tested] *= 100
+        whiten = verification.whitened(features, shared, split)
+        assert np.array_equal(verification.whitened(loud, shared, split)(features), whiten(features))
+        return whiten
 
     verify(features, shared, check)
+
+
+def test_the_threshold_comes_from_the_other_folds() -> None:
+    """Each fold could be told apart without a mistake, but at a threshold at which the other cannot."""
+    cosine = np.array([0.9, 0.9, 0.9, 0.7, 0.5, 0.5, 0.3, 0.3, 0.3])
+    features = np.stack([cosine, np.sqrt(1 - cosine**2)], 1)
+    pairs = Pairs([], np.full(9, 9), np.arange(9), np.isin(cosine, (0.9, 0.5)), np.repeat([0, 1], [4, 5]), {})
+    found = verify(np.concatenate([features, [[1.0, 0.0]]]), pairs, lambda split: lambda x: x)
+    assert found.thresholds == pytest.approx([0.4, 0.8])
+    assert found.accuracies == pytest.approx([75, 60])  # all called one person; all called two
 
 
 def test_whitening_helps_where_one_loud_direction_hides_the_person() -> None:

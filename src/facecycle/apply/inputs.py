@@ -162,11 +162,6 @@ def find_items(inputs: Any, size: int) -> list[Item]:
     return items
 
 
-def as_text(name: str) -> str:
-    """The name of a file as text that can be shown: one that is not UTF-8 holds what no encoder takes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def refuse_inputs(targets: Iterable[Path], items: Iterable[Item]) -> None:
     """What shall be written must not take the place of what is read.
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from facecycle.apply.embed import ARRAYS, Codes
 from facecycle.apply.encoders import CODES
-from facecycle.apply.inputs import OK, as_text
+from facecycle.apply.inputs import OK
 from facecycle.data.files import disk_space
-from facecycle.errors import FaceCycleError
+from facecycle.errors import FaceCycleError, as_text
 
 CHUNK = 1 << 20
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from facecycle import __version__
-from facecycle.errors import FaceCycleError
+from facecycle.errors import FaceCycleError, as_text
 
 MENDS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "ask for the right to it, or name another place"),
@@ -56,7 +56,7 @@ def main() -> None:
         line = _one_line(error)
         if line is None or len(arguments) < len(sys.argv) - 1:
             raise
-        typer.secho(f"facecycle: {line}", fg="red", err=True)
+        typer.secho(f"facecycle: {as_text(line)}", fg="red", err=True)
         raise SystemExit(2) from None
     raise SystemExit(code if isinstance(code, int) else 0)
 

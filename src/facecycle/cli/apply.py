@@ -64,7 +64,7 @@ def progress(what: str, total: int | None) -> Iterator[Any]:
 
 def tell_bad(bad: list[tuple[str, str]]) -> None:
     """One line on stderr for each input that could not be used; one for all frames of a video that fail alike."""
-    from facecycle.apply.inputs import as_text
+    from facecycle.errors import as_text
 
     alike: dict[tuple[str, str], list[str]] = {}
     for name, status in bad:
@@ -156,7 +156,7 @@ def search(
     download: Download = False,
 ) -> None:
     """Rank pictures by how much they resemble one; exact search."""
-    from facecycle.apply.inputs import as_text
+    from facecycle.errors import as_text
 
     fc = open_weights(weights, device, download, detector_weights)
 

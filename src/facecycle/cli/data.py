@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from facecycle.cli import app
-from facecycle.errors import FaceCycleError
+from facecycle.errors import FaceCycleError, as_text
 
 if TYPE_CHECKING:
     from facecycle.data.inspect import InspectReport
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 console = Console()
 SHOWN_PROBLEMS = 20
+SHOWN_KINDS = 8
 
 
 @app.command()
@@ -33,7 +34,9 @@ def prepare(
     min_face: Annotated[
         float, typer.Option(help="Faces with a shorter side below this many pixels are left out.")
     ] = 32,
-    min_change: Annotated[float, typer.Option(help="Grey levels by which a frame must differ to be no duplicate.")] = 2,
+    min_change: Annotated[
+        float, typer.Option(help="Levels of 255 by which a frame must differ to be no duplicate.")
+    ] = 2,
     max_frames: Annotated[int, typer.Option(help="Most frames of a clip; longer ones are thinned evenly.")] = 200,
     quality: Annotated[int, typer.Option(help="JPEG quality.")] = 95,
     layout: Annotated[
@@ -99,11 +102,11 @@ def _progress() -> Iterator[Tell]:
             if what == "found":
                 bar.update(task, total=len(value.sources))
                 for path, layout in value.layouts.items():
-                    bar.console.print(f"{path}: layout {layout}", markup=False)
+                    bar.console.print(as_text(f"{path}: layout {layout}"), markup=False)
             elif what == "frames":
                 counts["frames"] += value
                 bar.update(task, frames=counts["frames"])
-            else:
+            elif what in ("resumed", "source"):
                 rows = value if what == "resumed" else [value]
                 counts["kept"] += sum(row["kept"] for row in rows)
                 bar.update(task, advance=len(rows), kept=counts["kept"])
@@ -116,11 +119,19 @@ def _print_prepared(report: PrepareReport) -> None:
     if problems:
         table = Table("source", "status", "reason", "kept", title="Sources with something to tell")
         for row in problems[:SHOWN_PROBLEMS]:
-            table.add_row(*map(escape, (row["name"], row["status"], row["reason"], str(row["kept"]))))
+            texts = (row["name"], row["status"], row["reason"], str(row["kept"]))
+            table.add_row(*(escape(as_text(text)) for text in texts))
         console.print(table)
         if len(problems) > SHOWN_PROBLEMS:
             console.print(f"... and {len(problems) - SHOWN_PROBLEMS} more, see {escape(str(report.out))}/sources.jsonl")
-    console.print(f"sources: {_counts(report.statuses)}; other files ignored: {report.ignored}")
+    console.print(f"sources: {_counts(report.statuses)}")
+    if report.ignored:
+        kinds = ", ".join(
+            f"{count:,} {escape(as_text(kind))}" for kind, count in report.ignored.most_common(SHOWN_KINDS)
+        )
+        console.print(f"other files ignored: {report.ignored.total():,} ({kinds})")
+    if report.repeated:
+        console.print(f"files met before, by a link or in two of the folders: {report.repeated:,}, taken once")
     console.print(f"frames read: {report.count('frames')}, faces found: {report.count('faces')}")
     console.print(f"left out: {_counts(report.dropped) or 'nothing'}")
     if not report.count("kept"):
@@ -145,7 +156,7 @@ def _print_inspected(path: str, report: InspectReport) -> None:
         "origin": report.meta["origin"],
     }
     for name, value in rows.items():
-        table.add_row(name, escape(value))  # of others: "[...]" is part of it
+        table.add_row(name, escape(as_text(value)))  # of others: "[...]" is part of it
     console.print(table)
 
 

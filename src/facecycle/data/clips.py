@@ -20,6 +20,8 @@ from facecycle.data.sources import Source
 from facecycle.data.track import SceneChange, Seen, Tracker
 
 REMEMBERED = 32  # frames of a clip against which a new one is compared
+RECENT = 9  # frames by whose times a video's rate is judged
+SLOWEST = 1.0  # seconds between two frames of a video; farther apart, nobody knows who is who
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class CropOptions:
         margin: how much larger it is stored, for jitter in training.
         fps: frames taken per second of video; 0 takes all.
         min_face: pixels of the shorter side of a face's box below which it is left out.
-        min_change: mean absolute difference (of 255, at 16x16 pixels, grey) below which a frame is a duplicate.
+        min_change: mean absolute difference (of 255, at 16x16 pixels) below which a frame is a duplicate.
         max_frames: of a clip; of longer ones every second, fourth, ... frame is kept.
         quality: of the JPEGs.
         detector: see `facecycle.data.detect.build_detector`.
@@ -67,7 +69,10 @@ class ClipWriter:
         self.source, self.index, self.shard, self.options = source, index, shard, options
         self.kept = 0
         self.dropped: Counter[str] = Counter()
-        self._tracker = Tracker(max_gap=0.1 + 2 * _interval(source, options.fps))  # it may be missed twice in a row
+        self._tracker = Tracker(max_gap=_gap(_interval(source, options.fps)))
+        self._times: deque[float] = deque(maxlen=RECENT)
+        self._slow = False
+        self._fewest = 2 if source.video else 1  # of a video, a lone detection is no track
         self._scene = SceneChange()
         self._open: dict[int, _Clip] = {}
 
@@ -76,11 +81,13 @@ class ClipWriter:
         crops = [crop for crop in (self._crop(frame, face) for face in faces) if crop]
         timed = not math.isnan(frame.time)
         tracks = [0] * len(crops)
+        if self.source.video:
+            self._keep_pace(frame.time)
         if timed:
             seen = [Seen(crop.face.box, crop.thumb) for crop in crops]
             tracks = self._tracker.update(frame.time, seen, self._scene(frame.picture))
             for track in sorted(self._open.keys() - self._tracker.open):
-                self._write(self._open.pop(track), fewest=2)
+                self._write(self._open.pop(track))
         for track, crop in zip(tracks, crops, strict=True):
             name = f"{self.source.name}{TRACK}{track}" if timed else self.source.name
             clip = self._open.setdefault(track, _Clip(name, self.options, self.dropped))
@@ -89,7 +96,15 @@ class ClipWriter:
     def close(self) -> None:
         """Write what is still open."""
         for clip in self._open.values():
-            self._write(clip, fewest=2 if self.source.video else 1)
+            self._write(clip)
+
+    def _keep_pace(self, time: float) -> None:
+        """Follow faces from frame to frame of a slow video too, as long as that is safe."""
+        self._times.append(time)
+        if len(self._times) > 1:
+            seen = float(np.median(np.diff(self._times)))
+            self._tracker.max_gap = _gap(max(_step(self.options.fps), min(SLOWEST, seen)))
+            self._slow = self._slow or seen > self._tracker.max_gap
 
     def _crop(self, frame: Frame, face: Face) -> _Crop | None:
         try:
@@ -110,9 +125,9 @@ class ClipWriter:
         }
         return _Crop(face, picture, thumbnail(picture), row)
 
-    def _write(self, clip: _Clip, fewest: int) -> None:
-        if len(clip.entries) < fewest:  # a lone detection is no track
-            self.dropped["lone"] += len(clip.entries)
+    def _write(self, clip: _Clip) -> None:
+        if len(clip.entries) < self._fewest:
+            self.dropped["too far apart" if self._slow else "lone"] += len(clip.entries)
             return
         for key, jpeg, row in clip.entries:
             self.shard.add(key, jpeg, {**row, "person": self.source.person, "clip": clip.name})
@@ -120,10 +135,19 @@ class ClipWriter:
 
 
 def _interval(source: Source, fps: float) -> float:
-    """Seconds between two frames taken, about."""
+    """Seconds between two frames taken, about; of a video, until its frames have told."""
     steps = np.diff(source.numbers)
     own = float(np.median(steps)) / source.rate if source.rate and len(steps) else 0.04
-    return max(own, 1 / fps if fps else 0.0)
+    return max(own, _step(fps))
+
+
+def _step(fps: float) -> float:
+    return 1 / fps if fps else 0.0
+
+
+def _gap(interval: float) -> float:
+    """Seconds for which a track waits: its face may be missed twice in a row."""
+    return 0.1 + 3 * interval
 
 
 @dataclass(frozen=True)

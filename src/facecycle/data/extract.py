@@ -42,11 +42,14 @@ def extract_source(
     started, log = time.perf_counter(), ReadLog()
     clips = ClipWriter(source, index, shard, options)
     frames = faces = 0
-    for frame in read_frames(source, options.fps, log):
-        on_frame()
-        found = detector(frame.picture)
-        frames, faces = frames + 1, faces + len(found)
-        clips.add(frame, _choose(source, frame, found, options, clips.dropped))
+    try:
+        for frame in read_frames(source, options.fps, log):
+            on_frame()
+            found = detector(frame.picture)
+            frames, faces = frames + 1, faces + len(found)
+            clips.add(frame, _choose(source, frame, found, options, clips.dropped))
+    except MemoryError:
+        log.problem = "its pictures are too large for the memory there is"
     clips.close()
     clips.dropped.update({"unreadable": log.unreadable, "off track": log.off_track})
     status, reason = _status(frames, clips, log)

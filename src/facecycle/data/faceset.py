@@ -234,11 +234,8 @@ class FaceSet:
         """
         for row, jpeg in zip(rows, self._jpegs(rows), strict=True):
             try:
-                picture = decode(jpeg)
-                if picture.shape != (self.stored, self.stored, 3):
-                    raise OSError(f"{picture.shape[1]} x {picture.shape[0]} pixels for {self.stored}")
-                yield picture
-            except OSError as error:
+                yield decode(jpeg, self.stored)
+            except (OSError, Image.DecompressionBombError) as error:
                 where = f"{self.path}/{shard_name(int(self.columns['shard'][row]), 'tar')}"
                 raise FaceCycleError(
                     f"{where}: picture {self.columns['key'][row]} is damaged ({error}); copy the face set again"
@@ -279,9 +276,15 @@ def encode(picture: UInt8[np.ndarray, "h w 3"], quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def decode(jpeg: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """A stored JPEG -> RGB."""
+def decode(jpeg: bytes, side: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """A stored JPEG -> RGB.
+
+    Raises:
+        OSError: damaged, or not ``side`` pixels wide and high; then no pixel is decoded.
+    """
     image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
+    if side is not None and image.size != (side, side):
+        raise OSError(f"{image.width} x {image.height} pixels for {side}")
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 

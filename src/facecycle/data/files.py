@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,14 +54,26 @@ def walk_files(folder: Path, failed: Callable[[OSError], None]) -> list[Path]:
     """All files below ``folder``, sorted, but hidden ones and those in hidden folders.
 
     Links are followed, but not round in a circle.
-    ``failed`` is told of every folder that cannot be read.
+    ``failed`` is told of every folder that cannot be read, and of every pipe or device: reading it might never end.
     """
     files: list[Path] = []
     above = {str(folder): (os.path.realpath(folder),)}  # the folders that one was reached through
     for place, folders, names in os.walk(folder, onerror=failed, followlinks=True):
-        files += [Path(place, name) for name in names if not name.startswith(".")]
+        for file in (Path(place, name) for name in names if not name.startswith(".")):
+            if _is_special(file):
+                failed(OSError(errno.EINVAL, "a pipe or a device, no file", str(file)))
+            else:
+                files.append(file)
         chain = above.pop(place)
         real = {name: os.path.realpath(os.path.join(place, name)) for name in folders}
         folders[:] = [name for name in folders if real[name] not in chain and not name.startswith(".")]
         above |= {os.path.join(place, name): (*chain, real[name]) for name in folders}
     return sorted(files)
+
+
+def _is_special(file: Path) -> bool:
+    try:
+        kind = os.stat(file).st_mode
+    except OSError:  # a link to nowhere: told when it is read
+        return False
+    return not stat.S_ISREG(kind)

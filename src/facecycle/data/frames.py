@@ -14,8 +14,11 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from facecycle.data.pictures import PictureError, read_picture
-from facecycle.data.sources import Source
+from facecycle.data.sources import VOXCELEB_RATE, Source
 from facecycle.errors import FaceCycleError
+
+# Lists of other files and addresses: ffmpeg would follow them.
+LISTS = frozenset({"concat", "hls", "dash", "sdp", "rtsp", "imf"})
 
 
 @dataclass(frozen=True)
@@ -100,17 +103,21 @@ def _video_frames(source: Source, fps: float, log: ReadLog) -> Iterator[Frame]:
     except ImportError:
         raise FaceCycleError(f"{source.files[0]}: reading videos needs PyAV: pip install 'facecycle[video]'") from None
     try:
-        with av.open(source.files[0]) as container:
+        # Told that it is a file, ffmpeg takes no colon in its name for a protocol; tags may be in any encoding.
+        with av.open(f"file:{source.files[0]}", metadata_errors="replace") as container:
+            if LISTS & set(container.format.name.split(",")):
+                log.problem = "no video but a list of others"
+                return
             if not container.streams.video:
                 log.problem = "no pictures in it" + (", sound only" if container.streams.audio else "")
                 return
-            stream = container.streams.video[0]
+            stream = container.streams.best("video") or container.streams.video[0]  # not a cover
             if stream.codec_context is None:
                 log.problem = "cannot be opened as a video: its codec is not known here"
                 return
             stream.codec_context.thread_count = 1  # the processes are the parallelism
             try:
-                tracks = _Tracks.read(source.tracks, _frame_count(stream, container)) if source.tracks else None
+                tracks = _Tracks.read(source.tracks, _seconds(stream, container)[0]) if source.tracks else None
             except OSError as error:
                 log.problem = f"{source.tracks}: {error.strerror}"
                 return
@@ -127,11 +134,12 @@ def _decode(container: Any, stream: Any, clock: _Clock, tracks: _Tracks | None, 
         time = moment - start
         if not clock.due(time):
             continue
-        if tracks and number not in tracks:
+        at = round(time * VOXCELEB_RATE)
+        if tracks and at not in tracks:
             log.off_track += 1
             continue
         picture = _upright(frame, stream)
-        box = tracks.box(number, picture.shape[1], picture.shape[0]) if tracks else None
+        box = tracks.box(at, picture.shape[1], picture.shape[0]) if tracks else None
         if tracks and box is None:
             log.note = "the track file is for another picture size: the main face was taken"
         yield Frame(number, time, picture, box)
@@ -185,19 +193,18 @@ def _seconds(stream: Any, container: Any) -> tuple[float, float]:
     return (container.duration / 1e6 if container.duration else 0.0), sound_alone
 
 
-def _frame_count(stream: Any, container: Any) -> int:
-    return stream.frames or round(_seconds(stream, container)[0] * float(stream.average_rate or 25))
-
-
 @dataclass(frozen=True)
 class _Tracks:
-    """A VoxCeleb track file: after a header, rows of FRAME X Y W H, in pixels or in shares of the picture."""
+    """A VoxCeleb track file: after a header, rows of FRAME X Y W H, in pixels or in shares of the picture.
+
+    Frames are counted at `VOXCELEB_RATE`, whatever the rate of the video.
+    """
 
     numbers: Int[np.ndarray, " n"]
     boxes: Float[np.ndarray, "n 4"]
 
     @classmethod
-    def read(cls, path: str, frame_count: int) -> _Tracks | None:
+    def read(cls, path: str, seconds: float) -> _Tracks | None:
         """Read a track file; None if it has no rows.
 
         The frames are numbered in the video they were found in. Where that is not this one (it is too short to hold
@@ -214,7 +221,7 @@ class _Tracks:
         if not rows:
             return None
         table = np.array(rows)
-        first = 0 if frame_count > table[-1, 0] else table[0, 0]
+        first = 0 if round(seconds * VOXCELEB_RATE) > table[-1, 0] else table[0, 0]
         return cls((table[:, 0] - first).astype(np.int64), table[:, 1:])
 
     def __contains__(self, number: int) -> bool:

@@ -40,13 +40,15 @@ class PrepareReport:
     Attributes:
         out: the face set.
         layouts: for each folder given, the layout used.
-        ignored: files there that were neither videos nor pictures, or did not fit the layout.
+        ignored: files there that were neither videos nor pictures, or did not fit the layout, by suffix.
+        repeated: files that were met before, by a link or in two of the folders.
         sources: the rows of ``sources.jsonl``.
     """
 
     out: Path
     layouts: dict[str, str]
-    ignored: int
+    ignored: Counter[str]
+    repeated: int
     sources: list[Row]
 
     def count(self, name: str) -> int:
@@ -117,7 +119,8 @@ def prepare(
             run(tasks, cores() if workers is None else workers, tell)
         if todo or not (out / "manifest.npz").exists():
             finish_faceset(out, len(plan))
-    return PrepareReport(out, found.layouts, found.ignored, [row for k in range(len(plan)) for row in _rows(out, k)])
+    rows = [row for shard in range(len(plan)) for row in _rows(out, shard)]
+    return PrepareReport(out, found.layouts, found.ignored, found.repeated, rows)
 
 
 def check_options(options: CropOptions) -> None:

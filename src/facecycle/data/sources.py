@@ -11,14 +11,17 @@
 | ``pattern`` | the pictures with the same ``person`` and ``clip`` groups | ``person`` | ``person/clip`` |
 
 ``auto`` tells all of them apart but two: the pictures of a flat folder are taken as ``singles``, a folder of folders of
-pictures as ``photos``; say ``clips`` where they are frames. It asks where folders of one name lie in different ones,
-and where pictures lie both in the folder and in folders below it.
+pictures as ``photos``; say ``clips`` where they are frames. It asks where the folders of pictures do not lie side by
+side.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -27,8 +30,11 @@ from facecycle.data.files import walk_files
 from facecycle.data.pictures import PICTURE_SUFFIXES
 from facecycle.errors import FaceCycleError
 
+MOST = 2**53  # a frame's number; beyond, times would not be exact
 NUMBERED = ("pattern", "clips", "voxceleb-frames")  # layouts of frames that are numbered in time
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".3gp", ".ogv", ".mts", ".m2ts"}
+)
 VOXCELEB_RATE = 25.0  # its frames are numbered at 25 a second; the level folder 1.6 is how far the box was widened
 VOXCELEB_VIDEO = re.compile(r"(?:^|/)(id\d{4,})/([^/]+)/([^/]+)\.\w+$")
 VOXCELEB_FRAME = re.compile(r"(?:^|/)(?P<person>[^/]+)/\d\.\d+/(?P<clip>[^/]+)/(?P<frame>\d+)\.\w+$")
@@ -71,12 +77,14 @@ class Found:
     Attributes:
         sources: sorted by name.
         layouts: for each folder given, the layout used.
-        ignored: how many files were neither videos nor pictures, or did not fit the layout.
+        ignored: files that were neither videos nor pictures, or did not fit the layout, by suffix.
+        repeated: files that were met before, by a link or in two of the folders given.
     """
 
     sources: list[Source] = field(default_factory=list)
     layouts: dict[str, str] = field(default_factory=dict)
-    ignored: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,18 +126,23 @@ def find_sources(
         raise FaceCycleError(f"layout={layout!r}: a pattern says the layout itself; leave one of them out")
     if rate is not None and not 0 < rate < math.inf:
         raise FaceCycleError(f"frame_rate={rate}: must be above 0, such as 25")
-    found, labels = Found(), set()
+    found, labels, met = Found(), _labels(paths), set[str]()
     for path in paths:
-        tree, unreadable = _walk(path, labels)
+        tree, unreadable = _walk(path, labels[path])
         found.sources += unreadable
+        once = _only_new(tree, met)
+        found.repeated += len(tree.files) - len(once.files)
+        if tree.files and not once.files:
+            continue
+        tree = once
         if expression:
             name, sources = "pattern", _by_pattern(tree, expression, rate)
         else:
             name = layout if layout != "auto" else detect_layout(tree)
             sources = LAYOUTS[name](tree, rate)
         found.layouts[str(path)] = name
-        used = sum(len(source.files) + (source.tracks is not None) for source in sources)
-        found.ignored += len(tree.files) - used
+        used = {file for source in sources for file in (*source.files, source.tracks)}
+        found.ignored.update(_kind(name) for name in tree.files if tree.path(name) not in used)
         found.sources += sources
     if rate is not None and not set(found.layouts.values()) & set(NUMBERED):
         known = ", ".join(dict.fromkeys(found.layouts.values()))
@@ -138,7 +151,9 @@ def find_sources(
         )
     if not found.sources:
         where, fit = ", ".join(map(str, paths)), pattern or layout
-        raise FaceCycleError(f"{where}: no videos or pictures that fit {fit!r}; name another folder or layout")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.ignored.most_common(5))
+        there = f" ({kinds})" if kinds else ""
+        raise FaceCycleError(f"{where}: no videos or pictures that fit {fit!r}{there}; name another folder or layout")
     found.sources = _apart(sorted(found.sources, key=lambda source: source.name))
     return found
 
@@ -170,8 +185,7 @@ def detect_layout(tree: Tree) -> str:
     """The layout that a folder's files look like.
 
     Raises:
-        FaceCycleError: it holds both videos and pictures, folders of pictures that have one name, or pictures beside
-            such folders.
+        FaceCycleError: it holds both videos and pictures, or folders of pictures that do not lie side by side.
     """
     videos, pictures = tree.pick(VIDEO_SUFFIXES), tree.pick(PICTURE_SUFFIXES)
     if videos and pictures:
@@ -196,17 +210,59 @@ def detect_layout(tree: Tree) -> str:
             "each shows somebody else, --layout photos if each folder shows one person, --layout clips if they are "
             "frames"
         )
-    return "singles" if folders <= {PurePosixPath(".")} else "photos"
+    if folders <= {PurePosixPath(".")}:
+        return "singles"
+    one, *others = sorted(folders)
+    for other in others:
+        if other.parent != one.parent:
+            raise FaceCycleError(
+                f"{tree.root}: pictures lie in {one} and in {other}; say --layout photos if each of these folders "
+                "shows somebody else, --layout clips if they are clips of the person whose folder they lie in, or name "
+                "the folder whose folders are people"
+            )
+    return "photos"
 
 
-def _walk(path: Path, labels: set[str]) -> tuple[Tree, list[Source]]:
+def _labels(paths: list[Path]) -> dict[Path, str]:
+    """What the sources of each path are called by, whatever order the paths are given in.
+
+    Raises:
+        FaceCycleError: a path does not exist.
+    """
+    for path in paths:
+        if not path.exists():
+            raise FaceCycleError(f"{path}: no such file or folder")
+    labels: dict[str, str] = {}  # of places
+    for place in sorted({str(path.resolve()) for path in paths}):
+        base = PurePosixPath(place).name
+        names = itertools.chain([base], (f"{base}~{count}" for count in itertools.count(2)))  # of one name: base~2
+        labels[place] = next(name for name in names if name not in labels.values())
+    return {path: labels[str(path.resolve())] for path in paths}
+
+
+def _only_new(tree: Tree, met: set[str]) -> Tree:
+    """Without the files that were met before, under whatever name; ``met`` learns the others."""
+    folders: dict[str, str] = {}
+    new = []
+    for name in tree.files:
+        folder, file = os.path.split(tree.path(name))
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        path = os.path.join(folders[folder], file)
+        if os.path.islink(path):
+            path = os.path.realpath(path)
+        if path not in met:
+            met.add(path)
+            new.append(name)
+    return replace(tree, files=new)
+
+
+def _kind(name: str) -> str:
+    return PurePosixPath(name).suffix.lower() or "without suffix"
+
+
+def _walk(path: Path, label: str) -> tuple[Tree, list[Source]]:
     """All files below ``path``; folders that cannot be read become sources that fail."""
-    if not path.exists():
-        raise FaceCycleError(f"{path}: no such file or folder")
-    label = base = path.resolve().name
-    while label in labels:  # two folders of one name
-        label = f"{base}~{len(labels) + 1}"
-    labels.add(label)
     if path.is_file():
         return Tree(path.parent, label, [path.name]), []
     unreadable: list[Source] = []
@@ -290,7 +346,7 @@ def _by_pattern(tree: Tree, expression: re.Pattern[str], rate: float | None) -> 
     def number(name: str) -> int:
         match = expression.search(name)
         text = match.groupdict().get("frame") if match else None
-        return int(text) if text and text.isdigit() else _last_number(name)
+        return int(text) if text and text.isdecimal() else _last_number(name)
 
     return _grouped(tree, group, rate, number)
 
@@ -312,6 +368,11 @@ def _grouped(
         names.sort(key=lambda name: (number(name), name))
         # Without a rate the numbers only name the pictures; with one they are times.
         numbers = tuple(map(number, names)) if rate else tuple(range(len(names)))
+        if numbers[-1] > MOST:
+            raise FaceCycleError(
+                f"{tree.path(names[-1])}: frame {numbers[-1]} is no number of a frame; say by --pattern where "
+                "the number stands"
+            )
         for one, other, here, there in zip(names, names[1:], numbers, numbers[1:], strict=False):
             if here == there:
                 raise FaceCycleError(

@@ -115,7 +115,7 @@ class UrlStore:
         listed: dict[str, int | None] = {}
         with self._problems(""):
             for folder in {os.path.dirname(name) for name in names}:
-                with suppress(FileNotFoundError, NotImplementedError):  # of a web server that lists nothing
+                with suppress(Exception):  # nothing is listed, or not to everybody: one by one, whose errors are told
                     found = files.ls(f"{path}/{folder}", detail=True)
                     listed |= {f"{folder}/{os.path.basename(entry['name'])}": entry["size"] for entry in found}
             return [listed[name] if listed.get(name) is not None else self._size(name) for name in names]

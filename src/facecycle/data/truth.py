@@ -53,7 +53,7 @@ def true_landmarks(faces: FaceSet) -> Float[np.ndarray, "n 68 2"]:
     They are points of the head, not of its outline: a turned head shows them where they are, or hides them there.
     """
     centre, side = np.split(faces.columns["crop"][:, None], [2], 2)
-    return ((faces.columns[LANDMARKS] - centre) / (side * faces.stored / faces.size / 2)).astype(np.float32)
+    return ((faces.columns[LANDMARKS] - centre) / (side * (1 + faces.margin) / 2)).astype(np.float32)
 
 
 def is_neutral(faces: FaceSet) -> Bool[np.ndarray, " n"]:

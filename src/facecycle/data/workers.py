@@ -22,9 +22,11 @@ from facecycle.errors import FaceCycleError
 from facecycle.processes import leave_with_parent
 
 KILLED = "a worker process was killed (is memory short? try fewer --workers); run the same command again to go on"
+KILLED_AT = "; what was being read, in case it is to blame and must be left out: "
 
 Tell = Callable[[str, Any], None]
-"""Called with ("found", Found), ("resumed", rows), ("frames", count) and ("source", row) as the work goes on."""
+"""Called as the work goes on: with ("found", Found), ("resumed", rows), ("begun", name of a source), ("frames", count)
+and ("source", row)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def _work(task: Task, tell: Tell, stopped: Callable[[], bool] = lambda: False) -
     with ShardWriter(task.out, task.shard, resume=True) as shard:
         tell("resumed", list(shard.notes))
         for index, source in enumerate(task.sources[len(shard.notes) :], task.first + len(shard.notes)):
+            tell("begun", source.name)
             row = extract_source(source, index, shard, detector, options, on_frame)
             shard.commit(row)
             tell("frames", unsent)
@@ -79,19 +82,29 @@ def _run_in_processes(tasks: list[Task], workers: int, tell: Tell) -> None:
     # Spawned: a fork would copy the threads' locks of whatever the caller has imported.
     context = multiprocessing.get_context("spawn")
     news, stop = context.Queue(), context.Event()
+    reading: dict[str, None] = {}
+
+    def listen(what: str, value: Any) -> None:
+        if what == "begun":
+            reading[value] = None
+        elif what == "source":
+            reading.pop(value["name"], None)
+        tell(what, value)
+
     pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _begin_worker, (news, stop))
     futures: list[Future] = [pool.submit(_work_in_process, task) for task in tasks]
     try:
         while not all(future.done() for future in futures):
-            _pass_on(news, tell, wait=0.1)
+            _pass_on(news, listen, wait=0.1)
             for future in futures:
                 if future.done():
                     future.result()
-        _pass_on(news, tell, wait=0.05)
+        _pass_on(news, listen, wait=0.05)
         for future in futures:
             future.result()
     except BrokenProcessPool:
-        raise FaceCycleError(KILLED) from None
+        _pass_on(news, listen, wait=0.5)
+        raise FaceCycleError(KILLED + (KILLED_AT + ", ".join(reading) if reading else "")) from None
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)

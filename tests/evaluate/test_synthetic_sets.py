@@ -26,8 +26,8 @@ MATS = {
 
 
 def empty_codes(count: int) -> np.ndarray:
-    """They say nothing of a picture, but are wide enough to learn a few by heart."""
-    return np.random.default_rng(3).normal(size=(count, 64))
+    """They say nothing of a picture, but are wide enough to know all that were fitted again."""
+    return np.random.default_rng(0).normal(size=(count, 64))
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,7 @@ def test_expression_layouts(task: str, write: Callable, called: dict[str, str], 
     assert report.numbers["accuracy"] == report.numbers["mean class accuracy"] == 100
     assert report.numbers["test pictures"] == 14
     empty = expression.measure(sets.Knowing(labelled.photos, empty_codes(len(truth))), tmp_path, Options(task))
-    low, high = empty.intervals["accuracy"]
-    print(empty.numbers, low, high)
-    assert low <= 100 / 7
+    assert empty.intervals["accuracy"][0] <= 100 / 7  # no better than chance
 
 
 @pytest.mark.parametrize("task", MATS)
@@ -92,6 +90,4 @@ def test_verification_layouts(task: str, write: Callable, tmp_path: Path) -> Non
     assert report.details["faces not found, whole picture used"] < len(pairs.photos) / 2
     empty = verification.measure(sets.Knowing(pairs.photos, empty_codes(len(who))), tmp_path, Options(task))
     low, high = empty.intervals["AUC"]
-    print(empty.numbers, low, high)
-    assert low < 55
-    assert high > 45
+    assert low < 50 < high

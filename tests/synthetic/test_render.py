@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from people import clip, person, units
 
-from facecycle.data.crop import fit_crop, landmarks5_from_68
+from facecycle.data.crop import cut, fit_crop, landmarks5_from_68
 from facecycle.synthetic import truth
 from facecycle.synthetic.light import direction
 from facecycle.synthetic.person import create_person
@@ -54,6 +54,10 @@ def test_the_whole_picture_holds_the_face_where_the_labels_say():
     scene = clip(0)
     picture, frame = scene.picture(2.0), scene.frame(2.0)
     assert picture.shape == (320, 320, 3)
+    crop = cut(picture, frame.crop.expand(0.25), 80).astype(int)
+    apart = {(k, axis): np.abs(np.roll(crop, k, axis) - frame.picture).mean() for k in (-1, 0, 1) for axis in (0, 1)}
+    assert apart[0, 0] < 4  # of 255: the camera's noise
+    assert apart[0, 0] < 0.5 * min(value for (k, _), value in apart.items() if k)
     x, y, w, h = frame.box
     assert x > 0
     assert y > 0

@@ -81,7 +81,8 @@ def test_the_neutral_keeps_pose_and_background():
 
 
 def test_another_persons_motion_on_this_one():
-    state = clip(3).state(2.0)
-    drawn = truth.transfer(clip(0), state, 2.0, 64)
-    assert drawn.shape == (64, 64, 3)
-    assert np.abs(drawn.astype(int) - truth.frontal(clip(0), 2.0, 64)).mean() > 3
+    frame = clip(0).frame(2.0, 64, clean=True).picture
+    assert np.array_equal(truth.transfer(clip(0), clip(0).state(2.0), 2.0, 64), frame)  # its own gives the frame
+    drawn = truth.transfer(clip(0), clip(3).state(2.0), 2.0, 64).astype(int)
+    for other in (frame, truth.frontal(clip(0), 2.0, 64), clip(3).frame(2.0, 64, clean=True).picture):
+        assert np.abs(drawn - other).mean() > 3

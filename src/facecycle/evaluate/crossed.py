@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from facecycle.data.files import write_atomic
+from facecycle.errors import FaceCycleError
 from facecycle.synthetic.clip import Clip, ClipOptions, exposure
 from facecycle.synthetic.expression import EMOTIONS, emotion_weights
 from facecycle.synthetic.light import Light
@@ -58,13 +61,18 @@ def draw_crossed(people: int = 40, size: int = 64, seed: int = 0, cache: Path | 
     """
     counts = (people, len(EMOTIONS), len(YAWS), len(LIGHTS))
     levels = np.array(list(itertools.product(*map(range, counts))))
-    settings = f"crossed 2 {counts} {size} {seed} {EMOTIONS} {YAWS} {LIGHTS} {STRENGTH}"
+    sample = hashlib.sha256(next(_person_frames(PersonKey("held-out", seed, 0), size)).tobytes()).hexdigest()
+    settings = f"crossed {sample} {counts} {size} {seed} {EMOTIONS} {YAWS} {LIGHTS} {STRENGTH}"
     checksum = hashlib.sha256(settings.encode()).hexdigest()
     file = None if cache is None else cache / f"crossed-{checksum[:32]}.npz"
     if file is not None and file.is_file():
-        with np.load(file, allow_pickle=False) as kept:
-            return Crossed(kept["pictures"], levels, counts, checksum)
-    pictures = np.concatenate([_draw_person(PersonKey("held-out", seed, who), size) for who in range(people)])
+        try:
+            with np.load(file, allow_pickle=False) as kept:
+                return Crossed(kept["pictures"], levels, counts, checksum)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise FaceCycleError(f"{file}: kept faces are damaged ({error}); delete the file") from None
+    drawn = [np.stack(list(_person_frames(PersonKey("held-out", seed, who), size))) for who in range(people)]
+    pictures = np.concatenate(drawn)
     if file is not None:
         stream = io.BytesIO()
         np.savez(stream, pictures=pictures)
@@ -73,16 +81,15 @@ def draw_crossed(people: int = 40, size: int = 64, seed: int = 0, cache: Path | 
     return Crossed(pictures, levels, counts, checksum)
 
 
-def _draw_person(key: PersonKey, size: int) -> UInt8[np.ndarray, "m s s 3"]:
-    """All combinations of one person, in the order of the levels."""
-    person, options, drawn = create_person(key), ClipOptions(occluder="none"), []
+def _person_frames(key: PersonKey, size: int) -> Iterator[UInt8[np.ndarray, "s s 3"]]:
+    """All combinations of one person, in the order of the levels, each drawn when it is asked for."""
+    person, options = create_person(key), ClipOptions(occluder="none")
     for number, (units, yaw, azimuth) in enumerate(itertools.product(emotion_weights(), YAWS, LIGHTS)):
         clip = Clip(person, (4, number), options)
         clip.light = _light(azimuth)
         clip.camera = replace(clip.camera, gain=exposure(person, clip.light, 0.0))
         state = State(np.asarray(STRENGTH * units), yaw)
-        drawn.append(transfer(clip, state, 0.0, size, margin=0.0))
-    return np.stack(drawn)
+        yield transfer(clip, state, 0.0, size, margin=0.0)
 
 
 def _light(azimuth: float) -> Light:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.baselines import random_encoder
 from facecycle.evaluate.crossed import FACTORS, Crossed, draw_crossed
-from facecycle.evaluate.features import FeatureSource
+from facecycle.evaluate.features import FeatureSource, choose_layer
 from facecycle.evaluate.groups import groups_of, within
 from facecycle.evaluate.modularity import dci, mutual_information_gap, separated_predictability
 from facecycle.evaluate.probe import Probe, Split, bootstrap, fit_logistic, fit_mlp
@@ -36,7 +36,8 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
     notes: list[str] = []
     references = _untrained(source.size, notes)
     crossed = draw_crossed(people, source.size, options.seed, options.cache)
-    layers = [options.layer] if options.layer else [code for code in ALL_CODES if code in source.layers]
+    asked = [choose_layer(source, options.layer, "")] if options.layer else []
+    layers = asked or [code for code in ALL_CODES if code in source.layers]
     layers = layers or [source.layers[0]]
     numbers: dict[str, float] = {}
     intervals: dict[str, tuple[float, float]] = {}
@@ -134,8 +135,11 @@ def _probe_all(
 def identity_error(
     features: Float[np.ndarray, "n d"], crossed: Crossed, seed: int = 0
 ) -> tuple[float, tuple[float, float]]:
-    """Equal error rate, in percent, of telling people apart by cosine; both pictures of a pair differ in expression,
-    pose and light. The interval is a bootstrap over people: a pair counts as often as its people are drawn."""
+    """Equal error rate, in percent, of telling people apart by cosine.
+
+    Both pictures of a pair differ in expression, pose and light; codes are centred on all the pictures compared. The
+    interval is a bootstrap over people: a pair counts as often as its people are drawn.
+    """
     rng = np.random.default_rng([seed, 8])
     drawn = rng.integers(len(features), size=(8 * PAIRS, 2))
     one, two = crossed.levels[drawn[:, 0]], crossed.levels[drawn[:, 1]]

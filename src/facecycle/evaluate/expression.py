@@ -40,7 +40,8 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
     rows = split.open_test()
     truth, guess = labelled.labels[rows], np.asarray(probe(features[rows]))
     numbers, intervals = summarise(truth, guess, np.isin(rows, copies), len(labelled.classes), options.seed)
-    numbers["validation accuracy"] = 100 * probe.validation[probe.setting]
+    if len(split.validation):
+        numbers["validation accuracy"] = 100 * probe.validation[probe.setting]
     matrix = confusion(truth, guess, len(labelled.classes))
     return Report(
         options.task,
@@ -56,6 +57,7 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
         {"weights": source.checksum, "faces": faces.checksum},
         {"split and bootstrap": options.seed},
         {**labelled.problems, **faces.problems},
+        [labelled.warning] if labelled.warning else [],
         details={
             "C": probe.setting,
             "validation accuracy by C": probe.validation,
@@ -82,12 +84,15 @@ def split_rows(labelled: Labelled, usable: Bool[np.ndarray, " n"], seed: int) ->
         return np.flatnonzero((labelled.parts == part) & usable)
 
     everything, train, validation, test = (rows(part) for part in ("all", "train", "validation", "test"))
+    drawn = ""
     if len(everything):
         train, test = random_part(everything, FIFTH, seed)
+        drawn = f"; no parts are published: test is a random fifth (seed {seed})"
     if len(validation):
         return Split(train, validation, test), "the validation part"
     train, validation = random_part(train, TENTH, seed)
-    return Split(train, validation, test), "a random tenth of train"
+    chosen = "a random tenth of train" if len(validation) else "nothing, too few pictures: 1"
+    return Split(train, validation, test), chosen + drawn
 
 
 def repeated(photos: Sequence[Photo], split: Split) -> Int[np.ndarray, " k"]:

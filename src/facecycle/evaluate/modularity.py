@@ -41,16 +41,19 @@ def dci(
     completeness (a factor lies in one dimension), informativeness (accuracy on the test rows, averaged over factors).
     """
     ensemble = sklearn_part("ensemble")
-    importance, accuracy = [], []
-    rows = split.open_test()
+    forests = []
     for factor in levels.T:
         forest: Any = ensemble.RandomForestClassifier(
             TREES, max_features=None, random_state=seed
         )  # else chance decides which dimension serves
         forest.fit(codes[split.fit_rows(split.train)], factor[split.train])
-        importance.append(forest.feature_importances_)
-        accuracy.append(float((forest.predict(codes[rows]) == factor[rows]).mean()))
-    weight = np.array(importance).T  # d f
+        forests.append(forest)
+    weight = np.array([forest.feature_importances_ for forest in forests]).T  # d f
+    rows = split.open_test()
+    accuracy = [
+        float((forest.predict(codes[rows]) == factor[rows]).mean())
+        for forest, factor in zip(forests, levels.T, strict=True)
+    ]
     return {
         "disentanglement": _concentration(weight),
         "completeness": _concentration(weight.T),
@@ -62,7 +65,7 @@ def _concentration(weight: Float[np.ndarray, "r c"]) -> float:
     """One less the entropy of each row (base: its length), rows weighted by their sum."""
     total = weight.sum(1, keepdims=True)
     share = weight / np.maximum(total, 1e-12)
-    entropy = -(share * np.log(np.maximum(share, 1e-12))).sum(1) / np.log(weight.shape[1])
+    entropy = -(share * np.log(np.maximum(share, 1e-12))).sum(1) / np.log(max(2, weight.shape[1]))
     return float(((1 - entropy) * total[:, 0]).sum() / max(total.sum(), 1e-12))
 
 

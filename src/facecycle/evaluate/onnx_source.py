@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ class OnnxSource:
         self.size = shape[2] if isinstance(shape[2], int) else OPEN_SIZE
         self.layers = tuple(output.name for output in self._session.get_outputs())
         self.name = f"imagenet:{path}" if imagenet else str(path)
-        self.checksum = hashlib.sha256(path.read_bytes() + str(imagenet).encode()).hexdigest()
+        self.checksum = hashlib.sha256(_bytes(path) + str(imagenet).encode()).hexdigest()
 
     def features(self, faces: Float[Tensor, "b 3 h w"], layer: str) -> Float[np.ndarray, "b d"]:
         """One output of the model, flattened; a large map is averaged over cells, as layers of encoders are."""
@@ -73,3 +74,10 @@ class OnnxSource:
         except Exception as error:
             raise FaceCycleError(f"{self.name}: cannot be run on {full.shape}: {error}") from None
         return found[: len(x)]
+
+
+def _bytes(model: Path) -> bytes:
+    """Of the file, and of those beside it that it keeps weights in: it holds their names."""
+    graph = model.read_bytes()
+    beside = sorted(file for file in model.parent.iterdir() if file != model and os.fsencode(file.name) in graph)
+    return b"".join([graph, *(file.read_bytes() for file in beside if file.is_file())])

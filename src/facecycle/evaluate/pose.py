@@ -18,6 +18,8 @@ from facecycle.evaluate.tasks import Options
 
 FOLDS = 5
 LIMIT = 99.0  # degrees: beyond it published protocols leave pictures out
+BLOCK = 100  # neighbours that are drawn together where people are unknown: of AFLW2000, one sitter's may be as many
+FEWEST_BLOCKS = 20
 
 
 @dataclass
@@ -50,8 +52,14 @@ def measure(source: FeatureSource, data: Path, options: Options) -> Report:
     by person where people are known, else by consecutive fifths in file order.
 
     Raises:
-        FaceCycleError: another layout than published, or sets that share no angle, or a picture.
+        FaceCycleError: another layout than published, sets that share no angle, or share a picture, or 300W-LP in
+            folds of itself.
     """
+    if options.task == "300wlp" and not options.train:
+        raise FaceCycleError(
+            "--task 300wlp: its pictures are views and mirror images of the same photographs, which folds of itself "
+            "would learn by heart; name another set with --train LAYOUT:PATH"
+        )
     layer = choose_layer(source, options.layer, "motion")
     test = _load(source, options.task, data, layer, options)
     train = _load(source, *_train_set(options.train), layer, options) if options.train else None
@@ -98,7 +106,7 @@ def _protocol(train: PoseSet | None, test: PoseSet, names: tuple[str, ...], laye
         f"ridge regression on layer {layer}, standardised by train, its strength chosen on the last fifth of train",
         f"pictures with an |angle| above {LIMIT:g} left out of train and test; 'unfiltered' keeps them",
         f"faces: {test.posed.squares}" + (f"; train: {train.posed.squares}" if train else ""),
-        "interval: 1,000 bootstrap draws of " + ("people" if _people(test) else "test pictures"),
+        f"interval: 1,000 bootstrap draws of {'people' if _people(test) else 'blocks of neighbouring test pictures'}",
     ]
 
 
@@ -129,7 +137,7 @@ def _train_set(train: str) -> tuple[str, Path]:
 def _errors(train: PoseSet | None, test: PoseSet, names: tuple[str, ...], limit: float) -> Errors:
     kept = _within(test, names, limit)
     x, y = test.features[kept], _angles(test, names)[kept]
-    groups = test.groups[kept] if _people(test) else np.arange(int(kept.sum())).astype(str)
+    groups = test.groups[kept] if _people(test) else blocks(int(kept.sum())).astype(str)
     if train is None:
         splits = [_fold_split(part, len(y)) for part in _folds(test.groups[kept], len(y))]
     else:
@@ -183,6 +191,11 @@ def _within(poses: PoseSet, names: tuple[str, ...], limit: float) -> Bool[np.nda
 
 def _people(poses: PoseSet) -> bool:
     return bool((poses.groups != "").all())
+
+
+def blocks(count: int) -> Int[np.ndarray, " n"]:
+    """Which block each of ``count`` pictures in file order lies in: `BLOCK` to one, fewer of a small set."""
+    return np.arange(count) // min(BLOCK, max(1, count // FEWEST_BLOCKS))
 
 
 def _folds(groups: np.ndarray, count: int) -> list[Int[np.ndarray, " m"]]:

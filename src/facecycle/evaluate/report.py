@@ -96,13 +96,13 @@ class Report:
         return table(head, [cells])
 
     def write(self, out: Path) -> None:
-        """Write ``report.json``, ``row.md`` and the figures into a folder."""
+        """Write ``report.json``, ``row.md`` and the figures into a folder; figures last: they alone may fail."""
         out.mkdir(parents=True, exist_ok=True)
-        for name, draw in self.figures.items():
-            draw_figure(out / name, draw)
         plain = {name: value for name, value in asdict(_without_figures(self)).items() if name != "figures"}
         write_atomic(out / ROW, self.row().encode())
         write_atomic(out / FILE, (json.dumps(plain, indent=1, allow_nan=False) + "\n").encode())
+        for name, draw in self.figures.items():
+            draw_figure(out / name, draw)
 
 
 def _without_figures(report: Report) -> Report:

@@ -121,9 +121,11 @@ def evaluate(
         raise FaceCycleError(f"--task {task}: name the set's folder with --data")
     if data is not None and not data.exists():
         raise FaceCycleError(f"{data}: no such file or folder; name the set's folder with --data")
-    if options.others is not None and not weights.endswith("-256"):
+    if options.others is not None and (not weights.endswith("-256") or Path(weights).exists()):
         raise FaceCycleError(f"--others: {weights} is fitted on no faces; leave it out, or name a baseline with -256")
     source = open_source(weights, options.others, options.cache)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # what cannot be written must not be told after an hour's work
     report = measure(source, data, options)
     if out is not None:
         report.write(out)

@@ -133,7 +133,8 @@ def synth(
                 todo.append(index)
         for index in _write_shards(root, options, todo, workers):
             tell(len(options.shards[index]) * clips * options.rows_per_clip)
-        finish_faceset(root, len(options.shards))
+        if todo or not (root / "manifest.npz").exists():
+            finish_faceset(root, len(options.shards))
     return people * clips * options.rows_per_clip
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
+from facecycle.data.pictures import PICTURE_SUFFIXES
 from facecycle.errors import FaceCycleError
 from facecycle.evaluate.datasets.layout import csv_rows, first_existing, picture_files, read_lines, wrong_layout
 from facecycle.evaluate.photos import WHOLE, Photo, photo_of, share
@@ -35,6 +36,7 @@ class Labelled:
         parts: "train", "validation" or "test" for each picture; where the set has no validation part, there is none.
         squares: where faces sit, in words.
         problems: name -> reason of entries that cannot be used.
+        warning: what makes figures of it no published ones; empty if nothing.
     """
 
     photos: list[Photo]
@@ -43,6 +45,7 @@ class Labelled:
     parts: np.ndarray
     squares: str
     problems: dict[str, str]
+    warning: str = ""
 
 
 def read_fer2013(data: Path) -> Labelled:
@@ -54,14 +57,18 @@ def read_fer2013(data: Path) -> Labelled:
     file = data if data.is_file() else first_existing(data / name for name in ("fer2013.csv", "icml_face_data.csv"))
     if file is not None:
         return _read_fer_csv(file)
-    return _read_parts(data, FER_SQUARE, "a stated square", "fer2013.csv, or train|validation|test/<class>/*.jpg")
+    labelled = _read_parts(data, FER_SQUARE, "a stated square", "fer2013.csv, or train|validation|test/<class>/*.jpg")
+    if "validation" in labelled.parts:
+        return labelled
+    both = "no validation part: test may be PublicTest and PrivateTest together; C is chosen on pictures of train"
+    return replace(labelled, warning=both)
 
 
 def _read_fer_csv(file: Path) -> Labelled:
     photos, labels, parts, problems = [], [], [], {}
     for number, (line, row) in enumerate(csv_rows(file, ("emotion", "pixels", "Usage"))):
         name, label = f"row {number}", row["emotion"].strip()
-        if not label.isdigit() or int(label) >= len(FER_CLASSES):
+        if not label.isdecimal() or int(label) >= len(FER_CLASSES):
             raise FaceCycleError(
                 f"{file}: line {line}: emotion {label!r}: expected 0 to 6; mend the row or take it out"
             )
@@ -117,12 +124,12 @@ def read_rafdb(data: Path) -> Labelled:
 def _raf(data: Path, entries: list[tuple[str, Path, str]]) -> Labelled:
     photos, labels, parts, problems = [], [], [], {}
     for part, file, label in entries:
-        name = file.relative_to(data).as_posix()
+        name = file.relative_to(data).as_posix() if file.is_relative_to(data) else str(file)
         if label not in ("1", "2", "3", "4", "5", "6", "7"):
             raise FaceCycleError(f"{data}: label {label!r} of {name}: expected 1 to 7; mend the list")
         if part not in PARTS:
             problems[name] = f"part {part!r}: expected train or test"
-        elif not file.is_file():
+        elif not (file.is_relative_to(data) and file.is_file()):
             problems[name] = "listed, but not there"
         else:
             photos.append(photo_of(file, data, WHOLE))
@@ -137,7 +144,7 @@ def read_folder(data: Path) -> Labelled:
     """Class folders: ``train|validation|test/<class>/``, or ``<class>/`` alone, of which a random fifth is the test.
 
     Raises:
-        FaceCycleError: fewer than two classes.
+        FaceCycleError: fewer than two classes, or one that is in the test part alone.
     """
     return _read_parts(data, None, "the detector's", "class folders, within train|validation|test/ or alone")
 
@@ -145,11 +152,11 @@ def read_folder(data: Path) -> Labelled:
 def _read_parts(data: Path, square: Callable | None, squares: str, expected: str) -> Labelled:
     if not data.is_dir():
         raise wrong_layout(data, expected)
-    folders = {part: path for path in sorted(data.iterdir()) if path.is_dir() and (part := _part(path.name))}
-    named = folders or {"all": data}
-    classes = tuple(sorted({path.name for folder in named.values() for path in folder.iterdir() if path.is_dir()}))
+    inside = _folders(data)
+    named = [(part, path) for path in inside if (part := _part(path.name))] or [("all", data)]
+    classes = tuple(sorted({path.name for _, folder in named for path in _folders(folder)}))
     photos, labels, parts = [], [], []
-    for part, folder in named.items():
+    for part, folder in named:
         for label, name in enumerate(classes):
             for file in picture_files(folder / name) if (folder / name).is_dir() else []:
                 photos.append(photo_of(file, data, square))
@@ -157,7 +164,28 @@ def _read_parts(data: Path, square: Callable | None, squares: str, expected: str
                 parts.append(part)
     if len(set(labels)) < 2 or not ({"all"} & set(parts) or {"train", "test"} <= set(parts)):
         raise wrong_layout(data, expected)
-    return Labelled(photos, np.array(labels), classes, np.array(parts), squares, {})
+    seen = {part: {labels[k] for k in np.flatnonzero(np.array(parts) == part)} for part in set(parts)}
+    if unknown := seen.get("test", set()) - seen.get("train", set(range(len(classes)))):
+        names = ", ".join(classes[label] for label in sorted(unknown))
+        raise FaceCycleError(f"{data}: {names}: in the test part, but not in train; name its classes alike in both")
+    return Labelled(photos, np.array(labels), classes, np.array(parts), squares, _passed_over(data, inside, named))
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _passed_over(data: Path, inside: list[Path], named: list[tuple[str, Path]]) -> dict[str, str]:
+    """Pictures that lie in no class, and folders that are no part."""
+    used = [folder for _, folder in named]
+    problems = {}
+    if used != [data]:
+        problems = {folder.name: "no part: train, validation or test" for folder in inside if folder not in used}
+    for folder in {data, *used}:
+        for file in sorted(folder.iterdir()):
+            if file.is_file() and file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith("."):
+                problems[file.relative_to(data).as_posix()] = "in no folder of a class"
+    return problems
 
 
 def _part(name: str) -> str | None:

@@ -7,6 +7,7 @@ and tilt have the same ones, checked on its detected landmarks.
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from facecycle.errors import FaceCycleError
 from facecycle.evaluate.datasets.layout import picture_files, wrong_layout
 from facecycle.evaluate.photos import Photo, faceset_photos, photo_of, pixels
 
+MOST_PIXELS = 20_000  # of the side of a crop; of more, the annotation is damaged
 ANGLES = ("yaw", "pitch", "roll")
 # Of the published face boxes: the median over 72 pictures within 45 degrees, where YuNet finds the landmarks.
 POINTING_SIDE = 1.8  # of the crop, in units of the root of the box's area; its centre is the box's
-POINTING_NAME = re.compile(r"person(\d\d)(\d)(\d\d)([+-]\d+)([+-]\d+)$")
+POINTING_NAME = re.compile(r"personn?e?(\d\d)(\d)(\d\d)([+-]\d+)([+-]\d+)$")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def read_mats(data: Path) -> Posed:
         name = file.relative_to(data).as_posix()
         try:
             pose, crop = _read_mat(file.with_suffix(".mat"))
-        except (OSError, ValueError, KeyError, NotImplementedError, MatReadError) as error:
+        except (OSError, ValueError, KeyError, NotImplementedError, MatReadError, zlib.error) as error:
             problems[name] = f"{file.with_suffix('.mat').name}: {error}"
             continue
         photos.append(photo_of(file, data, pixels(crop)))
@@ -87,9 +89,15 @@ def _read_mat(file: Path) -> tuple[Float[np.ndarray, "3"], Crop]:
     if not np.isfinite([pitch, yaw, roll]).all() or max(map(abs, (pitch, yaw, roll))) > 360:
         raise ValueError(f"Pose_Para {pitch:.0f}, {yaw:.0f}, {roll:.0f} degrees: out of range")
     points = values.get("pt3d_68", values.get("pt2d"))
-    if points is None or points.shape[1] != 68:
+    if points is None or points.ndim != 2 or points.shape[1] != 68:
         raise ValueError("neither pt3d_68 nor a pt2d of 68 landmarks")
-    return np.array([yaw, pitch, roll]), fit_crop(landmarks5_from_68(np.asarray(points[:2].T, float)))
+    return np.array([yaw, pitch, roll]), _usable(fit_crop(landmarks5_from_68(np.asarray(points[:2].T, float))))
+
+
+def _usable(crop: Crop) -> Crop:
+    if not (np.isfinite([crop.x, crop.y, crop.side]).all() and 0 < crop.side <= MOST_PIXELS):
+        raise ValueError(f"a face of {crop.side:g} pixels at {crop.x:g}, {crop.y:g}")
+    return crop
 
 
 def read_pointing04(data: Path) -> Posed:
@@ -102,6 +110,7 @@ def read_pointing04(data: Path) -> Posed:
     for file in picture_files(data) if data.is_dir() else []:
         match = POINTING_NAME.match(file.stem)
         if not match:
+            problems[file.relative_to(data).as_posix()] = "its name tells no angles"
             continue
         try:
             crop = _read_box(file.with_suffix(".txt"))
@@ -112,7 +121,7 @@ def read_pointing04(data: Path) -> Posed:
         angles.append([float(match[5]), float(match[4])])
         people.append(match[1])
     if not photos:
-        if problems:
+        if any(POINTING_NAME.match(Path(name).stem) for name in problems):
             name, reason = next(iter(problems.items()))
             raise FaceCycleError(f"{data}: not one of {len(problems)} pictures has a face box; {name}: {reason}")
         raise wrong_layout(data, "PersonNN/personNNSMM<tilt><pan>.jpg with face boxes in .txt files of the same names")
@@ -123,9 +132,9 @@ def read_pointing04(data: Path) -> Posed:
 def _read_box(file: Path) -> Crop:
     lines = file.read_text("utf-8").split()
     x, y, width, height = (float(value) for value in lines[-4:])  # the middle, and the sides
-    if min(width, height) <= 0:
+    if not (width > 0 and height > 0):
         raise ValueError(f"a face box of {width:g} x {height:g}")
-    return Crop(x, y, POINTING_SIDE * (width * height) ** 0.5)
+    return _usable(Crop(x, y, POINTING_SIDE * (width * height) ** 0.5))
 
 
 def read_synthetic(data: Path) -> Posed:

@@ -53,15 +53,15 @@ def read_lfw(data: Path) -> Pairs:
     if not listed.is_file():
         raise wrong_layout(data, "pairs.txt and lfw/<name>/<name>_NNNN.jpg")
     images = images or data
-    head, *lines = read_lines(listed)
-    folds, size = (int(value) if value.isdigit() else 0 for value in [*head.split(), "0", "0"][:2])
+    head, *lines = read_lines(listed) or [""]
+    folds, size = (int(value) if value.isdecimal() else 0 for value in [*head.split(), "0", "0"][:2])
     if not folds or len(lines) != 2 * folds * size:
         raise FaceCycleError(
             f"{listed}: {len(lines)} pairs, its first line {head!r} promises 2 x folds x pairs of a fold"
         )
 
     def file(name: str, number: str) -> Path:
-        if not number.isdigit():
+        if not number.isdecimal():
             raise FaceCycleError(f"{listed}: photo {number!r} of {name}: expected a number")
         return images / name / f"{name}_{int(number):04d}.jpg"
 
@@ -146,8 +146,8 @@ def read_pairs(data: Path) -> Pairs:
     folded = False
     for line, row in csv_rows(file, ("first", "second", "same")):
         folded = "fold" in row
-        fold = row.get("fold") or "0"
-        if row["same"] not in ("0", "1") or not fold.isdigit():
+        fold = row.get("fold", "0")
+        if row["same"] not in ("0", "1") or not fold.isdecimal():
             raise FaceCycleError(
                 f"{file}: line {line}: same={row['same']!r}, fold={fold!r}: expected 0 or 1, and a number"
             )

@@ -61,11 +61,12 @@ def test_pose_layouts(task: str, tmp_path: Path) -> None:
     posed = poses.READERS[task](tmp_path)
     truth = np.array([drawn[photo.name].pose for photo in posed.photos])
     np.testing.assert_allclose(posed.angles, truth[:, : len(posed.names)], atol=1e-6)
-    report = pose.measure(sets.Knowing(posed.photos, truth), tmp_path, Options(task))
+    options = Options("aflw2000" if task == "300wlp" else task)  # folds of 300W-LP are refused: its views would leak
+    report = pose.measure(sets.Knowing(posed.photos, truth), tmp_path, options)
     assert report.numbers["MAE"] < 0.1 * report.numbers["constant MAE"]
     hog = open_baseline("hog")
     assert hog is not None
-    seen = pose.measure(hog, tmp_path, Options(task))
+    seen = pose.measure(hog, tmp_path, options)
     assert seen.numbers["MAE yaw"] < 0.8 * seen.numbers["constant MAE yaw"]
 
 

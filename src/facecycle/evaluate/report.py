@@ -41,6 +41,13 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
+def _typed() -> str:
+    """The command that was given; empty where a program of somebody's own called."""
+    given = Path(sys.argv[0])
+    ours = given.name == "facecycle" or given.parts[-2:] == ("facecycle", "__main__.py")
+    return shlex.join(["facecycle", *sys.argv[1:]]) if ours else ""
+
+
 @dataclass
 class Report:
     """One measurement.
@@ -72,7 +79,7 @@ class Report:
     problems: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
-    command: str = field(default_factory=lambda: shlex.join(["facecycle", *sys.argv[1:]]))
+    command: str = field(default_factory=_typed)
     versions: dict[str, str] = field(default_factory=installed_versions)
     trained_on: str = ""
     figures: dict[str, Callable[[Any], None]] = field(default_factory=dict, repr=False, compare=False)

@@ -32,7 +32,8 @@ def run(*arguments: str) -> str:
         ("lfw", lfw, "fixed", "roc.png"),
     ],
 )
-def test_a_report_says_all_that_decides_its_numbers(task, write, crop, figure, tmp_path: Path) -> None:
+def test_a_report_says_all_that_decides_its_numbers(task, write, crop, figure, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/bin/facecycle", "evaluate", "--task", task])
     out = tmp_path / "out"
     options = ("--weights", "pixels", "--task", task, "--data", str(write(tmp_path / "set")), "--crop", crop)
     row = run("evaluate", *options, "--out", str(out), "--no-cache")
@@ -41,6 +42,7 @@ def test_a_report_says_all_that_decides_its_numbers(task, write, crop, figure, t
     written = json.loads((out / "report.json").read_text())
     for key in ("numbers", "intervals", "protocol", "seeds", "command", "versions", "crop", "layer", "checksums"):
         assert written[key], key
+    assert written["command"] == f"facecycle evaluate --task {task}"
     for name in written["headline"][:1]:
         low, high = written["intervals"][name]
         assert low <= written["numbers"][name] <= high
@@ -52,6 +54,10 @@ def test_a_report_says_all_that_decides_its_numbers(task, write, crop, figure, t
 def report(weights: str, task: str, value: float, **others) -> Report:
     numbers, intervals = {"accuracy": value}, {"accuracy": (value - 1, value + 1)}
     return Report(task, weights, "motion", 256, numbers, intervals, ("accuracy",), ["as it was"], "v1", **others)
+
+
+def test_a_report_made_by_somebodys_own_program_tells_no_command_of_ours() -> None:
+    assert report("a", "folder", 50.0).command == ""
 
 
 def test_several_reports_side_by_side(tmp_path: Path) -> None:

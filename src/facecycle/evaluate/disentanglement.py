@@ -34,9 +34,9 @@ def measure(source: FeatureSource, data: Path | None, options: Options, people: 
     two codes (a baseline) is measured on its one layer.
     """
     notes: list[str] = []
+    asked = [choose_layer(source, options.layer, "")] if options.layer else []
     references = _untrained(source.size, notes)
     crossed = draw_crossed(people, source.size, options.seed, options.cache)
-    asked = [choose_layer(source, options.layer, "")] if options.layer else []
     layers = asked or [code for code in ALL_CODES if code in source.layers]
     layers = layers or [source.layers[0]]
     numbers: dict[str, float] = {}

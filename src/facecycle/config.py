@@ -119,6 +119,11 @@ class MotionLossConfig(Section):
     agreement: float = number(0.0, 0)  # of the neutral faces of a clip with each other, likewise
     landmarks: float = number(0.0, 0)  # of the flow at the landmarks from where the generator moved them; likewise
 
+    @property
+    def compares_codes(self) -> bool:
+        """Does any term want the codes of disturbed views?"""
+        return self.contrast > 0
+
 
 @dataclass(frozen=True)
 class IdentityLossConfig(Section):
@@ -136,6 +141,11 @@ class IdentityLossConfig(Section):
     contrast: float = number(0.0, 0)  # a clip among other clips; not in the paper, see docs/method.md
     independence: float = number(0.0, 0)  # of the identity code from the motion code within a person; likewise
     swap: bool = False  # restore each frame by the identity code of the clip's other frame
+
+    @property
+    def compares_codes(self) -> bool:
+        """Does any term want the codes of disturbed views?"""
+        return max(self.contrast, self.independence) > 0
 
 
 @dataclass(frozen=True)

@@ -342,6 +342,14 @@ def test_the_truth_is_asked_of_generated_faces_only(faces: Path, tmp_path: Path)
         train_tiny(tmp_path / "told", told)
 
 
+def test_independence_needs_no_contrast(faces: Path, tmp_path: Path) -> None:
+    config = tiny_config(faces, motion=1, identity=2)
+    apart = dataclasses.replace(config.identity_loss, contrast=0.0, independence=1.0)
+    assert train_tiny(tmp_path / "run", dataclasses.replace(config, identity_loss=apart)) is True
+    lines = [line for line in records(tmp_path / "run") if line["stage"] == "identity" and line["split"] == "train"]
+    assert all(line["independence"] > 0 for line in lines)
+
+
 def test_a_run_is_taught_by_the_generator_where_it_can_be(faces: Path, tmp_path: Path) -> None:
     """A set with the generator's truth and one without, in one run: values, neutral faces, skip, independence."""
     synth(tmp_path / "synthetic", people=4, clips=2, frames=2, size=32, neutral=True)

@@ -267,7 +267,7 @@ def train_step(
         set_rate(group, 0.0 if resting and group["encoder"] else rate(settings, step) * group["share"])
     views = None
     kind = METHODS[config.method][name]
-    if getattr(config, f"{name}_loss").contrast or known.values is not None or kind.wants_views:
+    if getattr(config, f"{name}_loss").compares_codes or known.values is not None or kind.wants_views:
         frames = clips.repeat(1, kind.views_per_frame, 1, 1, 1)
         views = disturb(frames, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
     return learn(fabric, model, optimizer, config.train.clip_gradient, clips, noise, views, known)

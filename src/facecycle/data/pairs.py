@@ -7,6 +7,7 @@ number of processes, or on where a run was interrupted.
 from __future__ import annotations
 
 import multiprocessing
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -295,17 +296,19 @@ class PairLoader:
         pin_memory: bool = False,
     ) -> None:
         self.plan = BatchPlan(len(dataset), batch_size, start_step, rank, world)
-        self._loader = DataLoader(
-            dataset,  # pyright: ignore[reportArgumentType]  (keys are pairs)
-            batch_sampler=self.plan,
-            num_workers=workers,
-            collate_fn=_to_tensor,
-            pin_memory=pin_memory,
-            # A fork would copy the locks of the threads that torch and numba run; a fork server is forked before them.
-            multiprocessing_context=_context() if workers else None,
-            generator=torch.Generator(),  # the loader draws from the global one otherwise
-            worker_init_fn=leave_with_parent,  # torch's own watch is over the fork server, which would live on
-        )
+        with warnings.catch_warnings():  # of more workers than cores: on a GPU a core waits more than it works
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            self._loader = DataLoader(
+                dataset,  # pyright: ignore[reportArgumentType]  (keys are pairs)
+                batch_sampler=self.plan,
+                num_workers=workers,
+                collate_fn=_to_tensor,
+                pin_memory=pin_memory,
+                # A fork would copy the locks of the threads that torch and numba run; a fork server begins before them.
+                multiprocessing_context=_context() if workers else None,
+                generator=torch.Generator(),  # the loader draws from the global one otherwise
+                worker_init_fn=leave_with_parent,  # torch's own watch is over the fork server, which would live on
+            )
 
     def __iter__(self) -> Iterator[UInt8[Tensor, "b k 3 s s"]]:
         return _in_one_line(iter(self._loader))

@@ -443,3 +443,4 @@ def test_names_with_brackets_are_shown_whole_and_a_set_without_faces_is_an_error
     assert ended.value.code == 2
     assert "set [new]: written, but no face was kept; see set [new]/sources.jsonl" in shown.err
     assert "c] [final cut].mp4" in shown.out
+    assert "people: 1, in 1 sources" in shown.out

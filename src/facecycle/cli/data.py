@@ -103,6 +103,8 @@ def _progress() -> Iterator[Tell]:
                 bar.update(task, total=len(value.sources))
                 for path, layout in value.layouts.items():
                     bar.console.print(as_text(f"{path}: layout {layout}"), markup=False)
+                people = {source.person for source in value.sources}  # told first: a wrong layout shows here
+                bar.console.print(f"people: {len(people):,}, in {len(value.sources):,} sources")
             elif what == "frames":
                 counts["frames"] += value
                 bar.update(task, frames=counts["frames"])

@@ -18,6 +18,7 @@ from PIL import Image, ImageFilter
 from facecycle.data.clips import ClipWriter, CropOptions, sharpness
 from facecycle.data.cluster import Crops
 from facecycle.data.detect import build_detector
+from facecycle.data.extract import extract_source
 from facecycle.data.faceset import FaceSet
 from facecycle.data.frames import Frame
 from facecycle.data.prepare import plan_shards, prepare
@@ -206,6 +207,16 @@ def test_a_face_may_be_missed_twice_in_a_row(tmp_path: Path, missed: int) -> Non
         clips.add(Frame(k, 0.2 * k, np.clip(frame + 3 * k, 0, 255).astype(np.uint8)), seen)
     clips.close()
     assert len({row["clip"] for _, _, row in clips.shard.frames}) == (2 if missed == 3 else 1)
+
+
+def test_a_source_too_large_for_the_memory_costs_only_itself(tmp_path: Path) -> None:
+    def detector(_: np.ndarray) -> list:
+        raise MemoryError
+
+    source = Source("a", "a", (str(write_video(tmp_path / "a.mp4", blobs(3))),), video=True)
+    row = extract_source(source, 0, Crops(), detector, WHOLE)
+    assert (row["status"], row["kept"]) == ("failed", 0)
+    assert "too large for the memory" in row["reason"]
 
 
 def test_a_bad_photo_costs_only_itself(tmp_path: Path) -> None:

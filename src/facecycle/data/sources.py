@@ -30,7 +30,7 @@ from facecycle.data.files import walk_files
 from facecycle.data.pictures import PICTURE_SUFFIXES
 from facecycle.errors import FaceCycleError
 
-MOST = 2**53  # a frame's number; beyond, times would not be exact
+MOST_NUMBER = 2**53  # a frame's number; beyond, times would not be exact
 NUMBERED = ("pattern", "clips", "voxceleb-frames")  # layouts of frames that are numbered in time
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".3gp", ".ogv", ".mts", ".m2ts"}
@@ -128,13 +128,12 @@ def find_sources(
         raise FaceCycleError(f"frame_rate={rate}: must be above 0, such as 25")
     found, labels, met = Found(), _labels(paths), set[str]()
     for path in paths:
-        tree, unreadable = _walk(path, labels[path])
+        whole, unreadable = _walk(path, labels[path])
         found.sources += unreadable
-        once = _only_new(tree, met)
-        found.repeated += len(tree.files) - len(once.files)
-        if tree.files and not once.files:
+        tree = _only_new(whole, met)
+        found.repeated += len(whole.files) - len(tree.files)
+        if whole.files and not tree.files:
             continue
-        tree = once
         if expression:
             name, sources = "pattern", _by_pattern(tree, expression, rate)
         else:
@@ -368,7 +367,7 @@ def _grouped(
         names.sort(key=lambda name: (number(name), name))
         # Without a rate the numbers only name the pictures; with one they are times.
         numbers = tuple(map(number, names)) if rate else tuple(range(len(names)))
-        if numbers[-1] > MOST:
+        if numbers[-1] > MOST_NUMBER:
             raise FaceCycleError(
                 f"{tree.path(names[-1])}: frame {numbers[-1]} is no number of a frame; say by --pattern where "
                 "the number stands"

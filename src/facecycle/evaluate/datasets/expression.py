@@ -164,8 +164,10 @@ def _read_parts(data: Path, square: Callable | None, squares: str, expected: str
                 parts.append(part)
     if len(set(labels)) < 2 or not ({"all"} & set(parts) or {"train", "test"} <= set(parts)):
         raise wrong_layout(data, expected)
-    seen = {part: {labels[k] for k in np.flatnonzero(np.array(parts) == part)} for part in set(parts)}
-    if unknown := seen.get("test", set()) - seen.get("train", set(range(len(classes)))):
+    tested, trained = (
+        {label for label, part in zip(labels, parts, strict=True) if part == p} for p in ("test", "train")
+    )
+    if unknown := tested - trained:
         names = ", ".join(classes[label] for label in sorted(unknown))
         raise FaceCycleError(f"{data}: {names}: in the test part, but not in train; name its classes alike in both")
     return Labelled(photos, np.array(labels), classes, np.array(parts), squares, _passed_over(data, inside, named))

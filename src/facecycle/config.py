@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any, get_type_hints
 
 from facecycle.errors import FaceCycleError
 from facecycle.section import Section, check_range, choice, convert, number
+
+HIGHEST_RATE = 1e30  # far beyond use, and within single precision
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class ModelConfig(Section):
         super().__post_init__()
         if self.image_size % 16:
             raise FaceCycleError(f"model.image_size = {self.image_size}: must be a multiple of 16, such as 64 or 128")
+        if self.discriminants > self.code_dim:
+            raise FaceCycleError(
+                f"model.discriminants = {self.discriminants}: a code of model.code_dim = {self.code_dim} has no more "
+                "directions to keep; give fewer, or 0 for all"
+            )
+        if self.erase >= (kept := self.discriminants or self.code_dim):
+            raise FaceCycleError(
+                f"model.erase = {self.erase}: the identity code varies in {kept} directions (model.discriminants, or "
+                "model.code_dim), and nothing would be left of it; erase fewer"
+            )
 
 
 @dataclass(frozen=True)
@@ -163,14 +174,27 @@ class StageConfig(Section):
     beta2: float = number(0.999, 0, 0.99999)
     rest: tuple[str, ...] = ()  # networks of the stage that stay as they are, such as ["motion_encoder"]
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.lr or not all(0 < rate < math.inf for rate in self.lr):
-            raise FaceCycleError(f"stage lr = {list(self.lr)}: give at least one rate, all above 0")
-        if self.schedule == "steps" and len(self.lr) != len(self.lr_at):
-            raise FaceCycleError(f"stage lr has {len(self.lr)} values, lr_at {len(self.lr_at)}: give as many shares")
-        if self.schedule == "steps" and (self.lr_at[0] != 0 or list(self.lr_at) != sorted(self.lr_at)):
-            raise FaceCycleError(f"stage lr_at = {list(self.lr_at)}: give rising shares of the steps, the first 0")
+    def check_rates(self, stage: str) -> None:
+        """Do the rates make a schedule?
+
+        Raises:
+            FaceCycleError: they do not; it names the ``stage``.
+        """
+        if not self.lr or not all(0 < rate <= HIGHEST_RATE for rate in self.lr):
+            raise FaceCycleError(
+                f"{stage}.lr = {list(self.lr)}: give at least one rate, all above 0 and at most {HIGHEST_RATE:g}"
+            )
+        if self.schedule != "steps":
+            return
+        if len(self.lr) != len(self.lr_at):
+            raise FaceCycleError(
+                f"{stage}.lr has {len(self.lr)} values, {stage}.lr_at {len(self.lr_at)}: give as many shares"
+            )
+        rising = list(self.lr_at) == sorted(self.lr_at)
+        if self.lr_at[0] != 0 or not rising or not all(0 <= share < 1 for share in self.lr_at):
+            raise FaceCycleError(
+                f"{stage}.lr_at = {list(self.lr_at)}: give rising shares of the steps, the first 0, all below 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -208,6 +232,16 @@ class RunConfig(Section):
     motion: StageConfig = StageConfig()
     identity: StageConfig = StageConfig()
     train: TrainConfig = TrainConfig()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.motion.check_rates("motion")
+        self.identity.check_rates("identity")
+        if self.train.mirror and not self.model.mirrored:
+            raise FaceCycleError(
+                "train.mirror = true needs networks that look into the mirror: set model.mirrored=true, "
+                "or train.mirror=false"
+            )
 
 
 def from_dict(values: dict[str, Any], kind: type[Any] = RunConfig, where: str = "") -> Any:

@@ -156,6 +156,30 @@ def test_a_cut_checkpoint_is_named_with_the_mend(file: str, tmp_path: Path) -> N
         checkpoint.load(path)
 
 
+@pytest.mark.parametrize("file", ["networks", "averaged", "optimizer"])
+def test_a_part_that_is_not_what_was_written_is_named(file: str, tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    part = folder / f"{file}.safetensors"
+    content = bytearray(part.read_bytes())
+    content[-1] ^= 0x10  # a number like any other
+    part.write_bytes(content)
+    with pytest.raises(FaceCycleError, match=rf"unreadable checkpoint \({file}\.safetensors is not what was written"):
+        checkpoint.load(folder)
+    state = json.loads((folder / "state.json").read_text())
+    del state["sums"], state["data"]  # an older version wrote neither
+    (folder / "state.json").write_text(json.dumps(state))
+    assert checkpoint.load(folder)[0].sums == {}
+
+
+@pytest.mark.parametrize("name", ["step", "averaged"])
+def test_nothing_was_done_fewer_than_no_times(name: str, tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps(state | {name: -3}))
+    with pytest.raises(FaceCycleError, match=rf"unreadable checkpoint \(its {name} is -3"):
+        checkpoint.load(folder)
+
+
 def test_a_state_that_is_no_table_is_named(tmp_path: Path) -> None:
     path = write(tmp_path)
     (path / "state.json").write_text("[1]")

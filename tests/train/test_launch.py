@@ -12,9 +12,11 @@ import torch
 from facecycle.config import save
 from facecycle.data.faceset import ShardWriter, finish_faceset, write_faceset
 from facecycle.errors import FaceCycleError
+from facecycle.train.capture import update
 from facecycle.train.launch import build_fabric
-from facecycle.train.optimizer import build_adam, rate, set_rate
+from facecycle.train.optimizer import build_adam, moving_average, parameter_groups, rate, set_rate
 from facecycle.train.stage import MotionStage
+from facecycle.train.truth import NOTHING
 from tiny import face_tensor, make_faceset, records, tiny_config, tiny_networks, tiny_stage, train_tiny
 
 
@@ -155,6 +157,43 @@ def test_the_learning_rate_follows_its_schedule() -> None:
     assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert 0 < rates[-1] < 1e-3
+
+
+def test_an_average_forgets_its_first_steps_quickly() -> None:
+    averaged, current = [torch.tensor([1.0])], [torch.tensor([2.0])]
+    for count, decay, share in ((0, 0.9, 0.1), (8, 0.9, 0.5), (1000, 0.9, 0.9), (1000, 0.0, 0.0)):
+        averaged[0].fill_(1.0)
+        moving_average(decay, torch.tensor(count))(averaged, current, torch.tensor(0))
+        assert averaged[0].item() == pytest.approx(share + 2 * (1 - share))
+
+
+@pytest.mark.parametrize("code_share", [0.05, 1.0])
+def test_layers_that_make_the_code_learn_at_a_share_of_the_rate(code_share: float) -> None:
+    config = tiny_config("unused")
+    config = dataclasses.replace(config, motion=dataclasses.replace(config.motion, code_lr=code_share))
+    stage = MotionStage(tiny_networks(), config, None)
+    code = {id(parameter) for parameter in stage.networks.motion_encoder.code.parameters()}
+    shares = {id(p): group["share"] for group in parameter_groups(stage) for p in group["params"]}
+    assert {shares[name] for name in code} == {code_share}
+    assert {share for name, share in shares.items() if name not in code} == {1.0}
+
+
+@pytest.mark.parametrize(("largest", "kept"), [(0.5, 0.5), (1e9, 1.0), (0.0, 1.0)])
+def test_a_gradient_is_shortened_where_it_is_too_long(largest: float, kept: float) -> None:
+    fabric = build_fabric("cpu", "32-true")
+
+    class Steep(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.at = torch.nn.Parameter(torch.zeros(4))
+
+        def forward(self, *_: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            return self.at.sum() / 2, {}  # a gradient of length 1
+
+    steep = Steep()
+    model, optimizer = fabric.setup(steep, torch.optim.SGD(steep.parameters(), lr=1.0))
+    update(fabric, model, optimizer, largest, face_tensor(1), None, None, NOTHING)
+    assert steep.at.norm().item() == pytest.approx(kept, rel=1e-4)
 
 
 def test_a_step_that_can_be_captured_is_the_step() -> None:

@@ -18,9 +18,12 @@ from facecycle.model.networks import Networks
 from facecycle.model.weights import load_networks, read_weights, save_weights
 from facecycle.synthetic.write import synth
 from facecycle.train import checkpoint, loop
+from facecycle.train.augment import centre
 from facecycle.train.data import open_sources
+from facecycle.train.stage import MotionStage
+from facecycle.train.tracking import Tracker
 from facecycle.train.truth import truth_of
-from tiny import MODEL, make_faceset, records, resume_tiny, tiny_config, train_tiny
+from tiny import MODEL, make_faceset, records, resume_tiny, tiny_config, tiny_networks, tiny_stage, train_tiny
 
 CHECKPOINTS = ["motion-00000003", "motion-00000006", "identity-00000003", "identity-00000006"]
 
@@ -68,7 +71,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(last: str, whole: Path, tmp_p
     for name in CHECKPOINTS[CHECKPOINTS.index(last) + 1 :]:
         shutil.rmtree(run / "checkpoints" / name)
     with (run / "metrics.jsonl").open("a") as file:
-        file.write('{"stage": "identity", "st')  # cut by the kill
+        file.write('[]\n{"a": 1}\n{"stage": "identity", "st')  # somebody's, and cut by the kill
     assert resume_tiny(run) is True
     assert_equal_runs(run, whole)
 
@@ -218,6 +221,56 @@ def test_a_disk_that_is_full_is_one_line(faces: Path, tmp_path: Path) -> None:
             train_tiny(tmp_path / "run", tiny_config(faces, validate_every=100), stage="motion")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_records_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    tracker = Tracker(tmp_path)
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(
+        FaceCycleError, match=r"metrics\.jsonl: what step 7 gave could not be written \(Is a directory\)"
+    ):
+        tracker.write("motion", 7, "train", {"loss": 1.0})
+    tracker.close()
+
+
+def test_a_run_goes_on_with_the_same_faces_wherever_they_lie(whole: Path, faces: Path, tmp_path: Path) -> None:
+    run, moved, other = tmp_path / "run", tmp_path / "moved", make_faceset(tmp_path / "other", [6, 5, 4, 1, 5])
+    shutil.copytree(whole, run)
+    shutil.copytree(faces, moved)
+    shutil.rmtree(run / "checkpoints" / CHECKPOINTS[-1])
+    with pytest.raises(
+        FaceCycleError, match=r"other: not what .* has learnt from \(21 frames, .*; it was 22 frames, .*\); name that"
+    ):
+        resume_tiny(run, data=other)
+    assert resume_tiny(run, data=moved) is True
+    assert_equal_runs(run, whole)
+
+
+@pytest.mark.parametrize("name", ["likeness", "features", "agreement"])
+def test_faces_are_not_compared_by_an_encoder_that_has_learnt_nothing(name: str, tmp_path: Path) -> None:
+    config = tiny_config("none")
+    taught = dataclasses.replace(config.motion_loss, **{name: 1.0})
+    with pytest.raises(FaceCycleError, match=rf"motion_loss\.{name} = 1\.0 .* begin with --init WEIGHTS"):
+        loop.check_taught(dataclasses.replace(config, motion_loss=taught))
+    loop.check_taught(config)
+
+
+def test_what_is_checked_is_the_average(faces: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = dataclasses.replace(tiny_config(faces, ema=0.99), motion=tiny_stage(3, rate=0.03))
+    assert train_tiny(run, config, stage="motion") is True
+    _, tensors = checkpoint.load(run / "checkpoints/motion-00000003")
+    said = next(line for line in records(run) if line["split"] == "validation")
+    shown = open_sources(str(faces), config).validation
+    stored = torch.stack([torch.as_tensor(shown[0, k]) for k in range(min(4, len(shown)))])
+    found = {}
+    for name in ("averaged", "networks"):
+        stage = MotionStage(tiny_networks(), config, None).eval()
+        stage.networks.load_state_dict(tensors[name])
+        with torch.no_grad():
+            found[name] = float(stage.objective(stage.cycle(centre(stored, 32))).total)
+    assert found["averaged"] != pytest.approx(found["networks"], rel=1e-3)
+    assert said["loss"] == pytest.approx(found["averaged"], rel=1e-4)
 
 
 def test_init_of_another_size_is_refused(whole: Path, faces: Path, tmp_path: Path) -> None:

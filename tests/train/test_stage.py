@@ -9,13 +9,13 @@ import torch
 
 from facecycle.data.truth import TRUE_VALUES
 from facecycle.errors import FaceCycleError
-from facecycle.losses.contrast import clip_contrast, dependence
+from facecycle.losses.contrast import clip_contrast, dependence, frame_contrast
 from facecycle.losses.objective import landmark_flow, unlike_features, unlikeness
 from facecycle.losses.perceptual import PerceptualFeatures
 from facecycle.losses.terms import SSIM, feature_distance
 from facecycle.train.optimizer import parameter_groups
 from facecycle.train.stage import STAGES, Stage, code_statistics
-from facecycle.train.truth import Known
+from facecycle.train.truth import NOTHING, Known
 from tiny import face_tensor, tiny_config, tiny_networks
 
 PARTS = {
@@ -200,6 +200,37 @@ def test_neutral_faces_are_held_to_the_true_ones_where_these_are_known() -> None
     assert touched == {"motion_encoder", "flow_decoder", "face_generator"}
     unknown = stage(clips, known=Known(neutral=torch.full_like(known, torch.nan)))[1]["true_neutral"]
     assert unknown.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_each_cycle_is_held_to_its_own_persons_neutral_face() -> None:
+    config = tiny_config("none")
+    config = dataclasses.replace(
+        config,
+        motion_loss=dataclasses.replace(config.motion_loss, true_neutral=2.0, likeness=3.0, features=4.0),
+        data=dataclasses.replace(config.data, cycle_stride=2),
+    )
+    stage, clips = STAGES["motion"](tiny_networks(), config, None).train(), face_tensor(4)
+    known = clips.mean(1)
+    parts = stage(clips, known=Known(neutral=known))[1]
+    cycle, wanted = stage.cycle(clips[::2]), known[::2].repeat_interleave(2, 0)
+    encoder = stage.networks.identity_encoder
+    by_hand = {
+        "true_neutral": 2 * ((cycle.neutral - wanted).abs().mean() + 5 * (1 - SSIM(wanted)(cycle.neutral))),
+        "likeness": 3 * unlikeness(encoder, cycle.neutral, wanted),
+        "features": 4
+        * sum(unlike_features(encoder, *p) for p in [(cycle.neutral, wanted), (cycle.restored, cycle.face)]),
+    }
+    for name, expected in by_hand.items():
+        assert parts[name].item() == pytest.approx(expected.item(), rel=1e-4), name
+
+
+def test_frames_are_asked_of_views_and_views_of_frames() -> None:
+    stage, views = stage_of("motion"), torch.randn(3, 8, 16, generator=torch.Generator().manual_seed(0))
+    one, other = views[:, :4], views[:, 4:]
+    temperature = stage.config.views.temperature
+    there, back = frame_contrast(one, other, temperature), frame_contrast(other, one, temperature)
+    assert abs(there - back) > 1e-3
+    assert stage.contrast(views, NOTHING).item() == pytest.approx(((there + back) / 2).item())
 
 
 def test_the_flow_is_held_to_the_landmarks_of_the_frames_that_go_round() -> None:

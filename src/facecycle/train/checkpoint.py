@@ -6,10 +6,11 @@ only whole ones. There is no random state to keep: all randomness is keyed by th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -39,6 +40,10 @@ class State:
     """How many steps the averaged weights have seen."""
     precision: dict[str, float] = field(default_factory=dict)
     """How gradients are scaled, in half precision."""
+    data: str = ""
+    """What was learnt from (`Sources.fingerprint`); empty in checkpoints of older versions."""
+    sums: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each part's file, likewise."""
     format: int = FORMAT
     crop: str = CROP_NAME
     version: str = __version__
@@ -50,10 +55,13 @@ def save(folder: Path, state: State, tensors: dict[str, dict[str, Tensor]], keep
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    sums = {}
     for name, values in tensors.items():
         separate = {key: value.detach().cpu().clone().contiguous() for key, value in values.items()}  # two may be one
-        (partial / f"{name}.safetensors").write_bytes(to_bytes(separate))
-    (partial / "state.json").write_text(json.dumps(asdict(state), indent=1))
+        content = to_bytes(separate)
+        sums[name] = hashlib.sha256(content).hexdigest()
+        (partial / f"{name}.safetensors").write_bytes(content)
+    (partial / "state.json").write_text(json.dumps(asdict(replace(state, sums=sums)), indent=1))
     for file in partial.iterdir():
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
@@ -100,8 +108,12 @@ def load(path: Path) -> tuple[State, dict[str, dict[str, Tensor]]]:
     """
     state = read_state(path)
     try:
+        for name, wanted in state.sums.items():
+            with (path / f"{name}.safetensors").open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != wanted:
+                    raise ValueError(f"{name}.safetensors is not what was written")
         return state, {name: load_file(path / f"{name}.safetensors") for name in PARTS}
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -117,8 +129,18 @@ def read_state(path: Path) -> State:
         if values["crop"] != CROP_NAME:
             raise FaceCycleError(f"{path}: trained on crop {values['crop']!r}, this version cuts {CROP_NAME!r}")
         state = State(**values)
-        for name, kind in (("stage", str), ("step", int), ("licence", str), ("averaged", int), ("precision", dict)):
-            if not isinstance(getattr(state, name), kind):
+        kinds = {
+            "stage": str,
+            "step": int,
+            "licence": str,
+            "averaged": int,
+            "precision": dict,
+            "data": str,
+            "sums": dict,
+        }
+        for name, kind in kinds.items():
+            value = getattr(state, name)
+            if not isinstance(value, kind) or (kind is int and value < 0):
                 raise TypeError(f"its {name} is {getattr(state, name)!r}")
         return state
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 from facecycle.config import RunConfig
 from facecycle.data.faceset import FaceSet
@@ -24,6 +25,8 @@ class Sources:
     """What the identity stage learns from: ``training``, or the same frames with all clips of a person as one."""
     note: str
     """For people: what was found."""
+    fingerprint: str = SYNTHETIC
+    """The same for the same frames of the same people, wherever they lie."""
 
 
 def shows_neutral(config: RunConfig) -> bool:
@@ -47,12 +50,13 @@ def open_sources(data: str, config: RunConfig) -> Sources:
     sources = parts[0] if len(parts) == 1 else _mix(parts, config)
     if shows_neutral(config):
         _check_neutral(data, parts, config.motion_loss.true_neutral)
-    else:
+    elif config.method == "facecycle":
         for name in ("likeness", "features", "agreement"):
             if weight := getattr(config.motion_loss, name):
                 raise FaceCycleError(
                     f"motion_loss.{name} = {weight} needs motion_loss.true_neutral too: set both, or neither"
                 )
+    sources = replace(sources, fingerprint=" + ".join(map(_fingerprint, opened)))
     if sources.training.size != config.model.image_size:
         size = sources.training.size
         mend = "the networks need a multiple of 16" if size % 16 else f"use --set model.image_size={size}"
@@ -61,6 +65,16 @@ def open_sources(data: str, config: RunConfig) -> Sources:
             f"{mend}, or make the set at --size {config.model.image_size}"
         )
     return sources
+
+
+def _fingerprint(faces: FaceSet | None) -> str:
+    if faces is None:
+        return SYNTHETIC
+    digest = hashlib.blake2b(digest_size=8)
+    for name in ("key", "person", "clip"):
+        for value in faces.columns[name].tolist():
+            digest.update(value.encode("utf-8", "surrogateescape") + b"\0")
+    return f"{len(faces.columns['key'])} frames, {digest.hexdigest()}"
 
 
 def _check_neutral(data: str, parts: list[Sources], weight: float) -> None:

@@ -112,6 +112,22 @@ def begin(networks: Networks, run: Run, stages: list[str], init: Path | None, in
         )
     elif stages[0] == "motion" and identity and not motion:
         raise FaceCycleError(f"{run.folder}: trained the identity stage alone; go on with --stage identity")
+    elif stages[0] == "motion" and not motion:
+        check_taught(run.config)
+
+
+def check_taught(config: RunConfig) -> None:
+    """Does no term of a motion stage from scratch ask the identity encoder, which learns only afterwards?
+
+    Raises:
+        FaceCycleError: one does.
+    """
+    for name in ("likeness", "features", "agreement"):
+        if config.method == "facecycle" and (weight := getattr(config.motion_loss, name)):
+            raise FaceCycleError(
+                f"motion_loss.{name} = {weight} compares faces by an identity encoder that has learnt nothing yet: "
+                f"begin with --init WEIGHTS, or set motion_loss.{name}=0"
+            )
 
 
 def check_built_alike(init: Path, theirs: ModelConfig, ours: ModelConfig) -> None:
@@ -138,7 +154,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     step = run.restore(stage.name, learning)
 
     def save() -> None:
-        run.save(stage.name, step, learning, sources.training.licence)
+        run.save(stage.name, step, learning, sources.training.licence, sources.fingerprint)
 
     def finish(say: Callable[[str], None] = lambda _: None) -> None:
         after = checkpoint.complete(run.checkpoints, "identity")  # stands on what was found then
@@ -267,7 +283,8 @@ def train_step(
         set_rate(group, 0.0 if resting and group["encoder"] else rate(settings, step) * group["share"])
     views = None
     kind = METHODS[config.method][name]
-    if getattr(config, f"{name}_loss").compares_codes or known.values is not None or kind.wants_views:
+    compared = config.method == "facecycle" and getattr(config, f"{name}_loss").compares_codes
+    if compared or known.values is not None or kind.wants_views:
         frames = clips.repeat(1, kind.views_per_frame, 1, 1, 1)
         views = disturb(frames, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
     return learn(fabric, model, optimizer, config.train.clip_gradient, clips, noise, views, known)

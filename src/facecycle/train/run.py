@@ -111,10 +111,25 @@ class Run:
         """Is there a checkpoint of the stage to go on from?"""
         return self.resume and bool(checkpoint.complete(self.checkpoints, stage))
 
-    def save(self, stage: str, step: int, learning: Learning, licence: str) -> None:
+    def check_data(self, fingerprint: str) -> None:
+        """Is a resumed run to learn from what it learnt from?
+
+        Raises:
+            FaceCycleError: no; an item's number would be another face, and somebody held out one who was learnt from.
+        """
+        newest = self.newest() if self.resume else None
+        before = checkpoint.read_state(newest).data if newest else ""
+        if before and before != fingerprint:
+            raise FaceCycleError(
+                f"{self.config.data.source}: not what {self.folder} has learnt from ({fingerprint}; it was {before}); "
+                f"name that with --data, or begin a new run with --init {self.folder}"
+            )
+
+    def save(self, stage: str, step: int, learning: Learning, licence: str, data: str = "") -> None:
         """Write a checkpoint, and the averaged networks as ``weights.safetensors``.
 
         ``licence`` is that of the data; the terms of the weights that the run began with, `inherited`, come before it.
+        ``data`` is their `Sources.fingerprint`.
 
         Raises:
             FaceCycleError: the weights are not finite any more, or the disk is full.
@@ -124,7 +139,7 @@ class Run:
         networks, averaged = learning.networks, learning.averaged
         self.check_finite(networks, step)
         licence = join_licences([*self.inherited, licence])
-        state = checkpoint.State(stage, step, licence, int(averaged.n_averaged), learning.precision.state_dict())
+        state = checkpoint.State(stage, step, licence, int(averaged.n_averaged), learning.precision.state_dict(), data)
         tensors = {
             "networks": networks.state_dict(),
             "averaged": averaged.module.state_dict(),

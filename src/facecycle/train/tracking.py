@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from facecycle.errors import FaceCycleError
+
 
 class Tracker:
     """One line of JSON for every record; figures are told apart by stage, step and split.
@@ -31,8 +33,14 @@ class Tracker:
             return
         record = {"stage": stage, "step": step, "split": split}
         record |= {name: float(f"{value:.6g}") for name, value in figures.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise FaceCycleError(
+                f"{self.path}: what step {step} gave could not be written ({error.strerror}); "
+                "free some room and go on with --resume"
+            ) from error
         if self._board:
             for name, value in figures.items():
                 self._board.add_scalar(f"{stage}/{split}/{name}", value, step)
@@ -55,8 +63,8 @@ class Tracker:
 def _stays(line: str, stage: str, step: int) -> bool:
     try:
         record: dict[str, Any] = json.loads(line)
-    except ValueError:
-        return False  # cut by a kill
-    if record["stage"] == stage:
-        return record["step"] <= step
-    return record["stage"] == "motion"
+        if record["stage"] == stage:
+            return record["step"] <= step
+        return record["stage"] == "motion"
+    except (ValueError, TypeError, KeyError):
+        return False  # cut by a kill, or nothing of this program's

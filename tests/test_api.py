@@ -133,6 +133,18 @@ def test_the_same_face_is_found_first(fc: FaceCycle) -> None:
             fc.compare(faces[1], faces[1], threshold=threshold, cropped=True)
 
 
+def test_of_codes_one_good_row_each_is_compared(fc: FaceCycle) -> None:
+    codes = fc.embed([face_picture(0), np.zeros((32, 32, 3), np.int64)], cropped=True)
+    good, bad = codes.row(0), codes.row(1)
+    assert fc.compare_codes(good, good).same_person
+    for one, other in ((codes, good), (good, codes)):
+        with pytest.raises(FaceCycleError, match="codes of 2 faces: exactly one face is needed here"):
+            fc.compare_codes(one, other)
+    for one, other in ((bad, good), (good, bad)):
+        with pytest.raises(FaceCycleError, match="picture 1: values of type int64"):
+            fc.compare_codes(one, other)
+
+
 def test_a_search_tells_what_it_could_not_look_at(fc: FaceCycle, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     face_picture(0).save(tmp_path / "face.png")

@@ -129,7 +129,18 @@ class FaceCycle:
         return self.compare_codes(self._embed_one(a, cropped), self._embed_one(b, cropped), threshold)
 
     def compare_codes(self, one: Codes, other: Codes, threshold: float | None = None) -> Comparison:
-        """`compare` for codes that are there already, a row each."""
+        """`compare` for codes that are there already, a row each.
+
+        Raises:
+            FaceCycleError: codes of several faces or none, or of a picture that shows no face.
+        """
+        for codes in (one, other):
+            if len(codes) != 1:
+                raise FaceCycleError(
+                    f"codes of {len(codes)} faces: exactly one face is needed here; give a row of them"
+                )
+            if codes.status[0] != OK:
+                raise FaceCycleError(f"{codes.names[0]}: {codes.status[0]}")
         measured = self.about.trained.get("identity_threshold")
         limit = threshold if threshold is not None else measured if measured is not None else THRESHOLD
         identity = float(cosine(one.identity, other.identity)[0, 0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from facecycle import FaceCycle, FaceCycleError
 from facecycle.apply.paste import paste
 from facecycle.data.crop import Crop, cut
+from facecycle.data.pictures import read_picture
 from facecycle.model.weights import save_weights
 from tiny import MODEL, MOVING, SIZE, face_picture, make_faceset, moving_networks, tiny_networks
 
@@ -58,6 +60,23 @@ def test_bad_arrays_are_rows_in_a_batch_and_errors_alone(fc: FaceCycle, bad: obj
     assert said in codes.status[1]
     with pytest.raises(FaceCycleError, match=said):
         fc.embed(bad, cropped=True)
+
+
+def test_an_opened_picture_with_a_damaged_exif_block_is_turned_all_the_same(fc: FaceCycle) -> None:
+    face, files = face_picture(0), []
+    for tag, number, held in ((0x0128, 2, b"\x03\x00"), (0x011A, 72.5, b"\x05\x00")):  # resolution's unit, resolution
+        exif = Image.Exif()
+        exif[0x0112], exif[tag] = 6, number
+        face.save(buffer := io.BytesIO(), "JPEG", quality=95, exif=exif)
+        whole = buffer.getvalue()
+        order = "little" if b"II*\x00" in whole else "big"
+        entry = whole.index(tag.to_bytes(2, order) + int.from_bytes(held, "little").to_bytes(2, order))
+        files.append(whole[: entry + 2] + (2).to_bytes(2, order) + whole[entry + 4 :])  # as text
+    opened = [Image.open(io.BytesIO(file)) for file in files]
+    codes = fc.embed([*opened, *(read_picture(file) for file in files)], cropped=True)
+    assert codes.status == ["ok"] * 4
+    np.testing.assert_array_equal(codes.motion[:2], codes.motion[2:])
+    assert opened[0].getexif()[0x0112] == 6  # as it was
 
 
 def test_translation_takes_many_drivers_and_checks_its_strengths(fc: FaceCycle) -> None:

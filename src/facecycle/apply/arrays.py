@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
-from facecycle.data.pictures import MAX_PIXELS, PictureError, rgb_image, unit_to_bytes
+from facecycle.data.pictures import DAMAGED, MAX_PIXELS, PictureError, rgb_image, turn_upright, unit_to_bytes
 
 
 def is_tensor(x: object) -> bool:
@@ -40,8 +40,10 @@ def to_picture(x: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
     if isinstance(x, Image.Image):
         _check_pixels(name, *x.size)
         try:
-            return rgb_image(ImageOps.exif_transpose(x), name)
-        except (OSError, SyntaxError, ValueError) as error:  # opened lazily, and damaged further down
+            x = x.copy()  # theirs stays as it is
+            turn_upright(x)
+            return rgb_image(x, name)
+        except DAMAGED as error:  # opened lazily, and damaged further down
             raise PictureError(f"{name}: {error}") from None
     if is_tensor(x):
         x = x.detach().cpu()

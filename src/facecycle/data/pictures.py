@@ -92,8 +92,7 @@ def read_picture(source: Source, name: str = "picture") -> UInt8[np.ndarray, "h 
     label = str(source) if isinstance(source, str | Path) else name
     try:
         with _opened(source, label, MAX_PIXELS) as image:
-            with suppress(struct.error, TypeError):  # a damaged EXIF block cannot be written anew; pixels are turned
-                ImageOps.exif_transpose(image, in_place=True)  # a copy of a large picture would be 100 MB
+            turn_upright(image)
             return rgb_image(image, label)
     except Image.UnidentifiedImageError:
         raise PictureError(f"{label}: no picture, or in a format that is not read; use JPEG, PNG or WebP") from None
@@ -119,6 +118,12 @@ def _opened(source: Source, name: str, most: int) -> Iterator[Image.Image]:
                 yield image
         except Image.DecompressionBombError:
             raise TooManyPixels(f"{name}: over the limit of {most:,} pixels; make it smaller") from None
+
+
+def turn_upright(image: Image.Image) -> None:
+    """Apply the EXIF rotation in place: a copy of a large picture would be 100 MB."""
+    with suppress(struct.error, TypeError):  # a damaged EXIF block cannot be written anew; pixels are turned
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def rgb_image(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:

@@ -395,6 +395,9 @@ def test_what_no_camera_or_path_gives_is_named(fc: FaceCycle) -> None:
         fc.embed("webcam:97")
     with pytest.raises(FaceCycleError, match="webcam:²: no such file"):
         find_items("webcam:²", SIDE)
+    for camera in (-1, 100, "webcam:99999999999999999999999"):
+        with pytest.raises(FaceCycleError, match="no such camera; give a number from 0 to 99"):
+            find_items(camera, SIDE)
     with pytest.raises(FaceCycleError, match="download it first"):
         fc.embed("https://example.com/face.jpg")
 

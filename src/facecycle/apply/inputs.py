@@ -180,7 +180,7 @@ def _items(one: Any, size: int, count: int) -> Sequence[Item]:
     if isinstance(one, str | Path):
         return _on_disk(one, size)
     if isinstance(one, int) and not isinstance(one, bool):
-        return [Webcam(one)]
+        return [_webcam(str(one))]
     if isinstance(one, Image.Image):
         return [PictureInMemory(f"picture {count}", one)]
     if isinstance(one, np.ndarray) or is_tensor(one):
@@ -200,7 +200,7 @@ def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
             raise FaceCycleError(f"{named}: no such file; of addresses only face sets are read, so download it first")
         return _stored_faces(FaceSet.open(named), size)
     if text.startswith("webcam:") and text[7:].isdecimal():
-        return [Webcam(int(text[7:]))]
+        return [_webcam(text[7:])]
     if not path.exists():
         matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []
         if not matches:
@@ -225,6 +225,12 @@ def _on_disk(named: str | Path, size: int) -> Sequence[Item]:
         *(VideoFile(file) if file.suffix.lower() in VIDEO_SUFFIXES else PictureFile(file) for file in files),
         *unreadable,
     ]
+
+
+def _webcam(number: str) -> Webcam:
+    if not number.isdecimal() or len(number) > 2:  # of others OpenCV crashes
+        raise FaceCycleError(f"webcam:{number}: no such camera; give a number from 0 to 99")
+    return Webcam(int(number))
 
 
 def _stored_faces(faces: FaceSet, size: int) -> Sequence[Item]:

@@ -60,6 +60,12 @@ def test_the_crop_and_format_of_another_version_are_refused(file: Path) -> None:
         load_networks(file)
 
 
+@pytest.mark.parametrize("device", ["meta", "xpu", "cpu:1", "", torch.device("meta")])
+def test_a_device_that_makes_no_faces_is_refused(file: Path, device: str | torch.device) -> None:
+    with pytest.raises(FaceCycleError, match=rf"device '{device}' is none .*: use cpu, cuda, cuda:N or mps"):
+        load_networks(file, device)
+
+
 @pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
 def test_a_cut_file_is_refused(file: Path, kept: float) -> None:
     whole = file.read_bytes()

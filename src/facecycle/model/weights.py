@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from facecycle.model.networks import Networks, build_networks
 
 FORMAT = "facecycle-weights-1"
 FILE = "weights.safetensors"
+DEVICES = re.compile(r"cpu|cuda(:\d+)?|mps(:0)?")
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,13 @@ def _read_table(metadata: Mapping[str, str], name: str) -> dict[str, Any]:
 
 
 def load_networks(path: str | Path, device: str | torch.device = "cpu") -> tuple[Networks, Weights]:
-    """The networks of a weights file or run folder, ready for use: in evaluation mode, without gradients."""
+    """The networks of a weights file or run folder, ready for use: in evaluation mode, without gradients.
+
+    Raises:
+        FaceCycleError: of `read_weights` and `load_state`, or a device that is not on this machine, or none to work on.
+    """
+    if not DEVICES.fullmatch(str(device)):  # torch knows some that hold no numbers
+        raise FaceCycleError(f"device {str(device)!r} is none that faces are made on: use cpu, cuda, cuda:N or mps")
     weights = read_weights(path)
     networks = build_networks(weights.model)
     load_state(networks, path)

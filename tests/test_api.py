@@ -230,6 +230,14 @@ def test_where_one_face_is_wanted_several_and_none_are_refused(fc: FaceCycle, tm
             verb(tmp_path / "bad.png")
 
 
+@pytest.mark.parametrize("threshold", ["x", 2, [0.5]])
+def test_weights_whose_threshold_is_none_are_refused(tmp_path: Path, threshold: object) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_weights(tiny_networks(), file, MODEL, "CC0", {"identity_threshold": threshold})
+    with pytest.raises(FaceCycleError, match=r"weights\.safetensors: its identity_threshold is .*between -1 and 1"):
+        FaceCycle.from_pretrained(file, "cpu")
+
+
 def test_weights_that_are_nowhere_say_where_was_looked(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACECYCLE_WEIGHTS", str(tmp_path))
     with pytest.raises(FaceCycleError, match=str(tmp_path)):

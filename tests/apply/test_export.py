@@ -103,6 +103,31 @@ def test_a_tampered_file_is_refused(exported: Path, tmp_path: Path) -> None:
         FaceCycle.from_pretrained(broken)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("image_size", "48", "its metadata says faces of 48 px and codes of 16 numbers, its networks differ"),
+        ("image_size", "-5", "its networks differ"),
+        ("image_size", "1000000", "its networks differ"),
+        ("code_dim", "128", "codes of 128 numbers, its networks differ"),
+        ("trained", "[]", "its metadata was changed .its trained is no table"),
+        ("trained", "3", "its metadata was changed .its trained is no table"),
+        ("trained", '{"identity_threshold": "x"}', "its identity_threshold is 'x', no number between -1 and 1"),
+        ("trained", '{"identity_threshold": NaN}', "its identity_threshold is nan, no number between -1 and 1"),
+    ],
+)
+def test_metadata_that_the_networks_belie_is_refused(
+    exported: Path, tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(exported / "encoders.onnx")
+    for entry in model.metadata_props:
+        entry.value = value if entry.key == name else entry.value
+    onnx.save(model, tmp_path / "encoders.onnx")
+    with pytest.raises(FaceCycleError, match=rf"encoders\.onnx: .*{said}"):
+        FaceCycle.from_pretrained(tmp_path / "encoders.onnx")
+
+
 def test_an_unknown_format_names_the_known_ones(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(FaceCycleError, match="onnx, torch"):
         export(weights, tmp_path, "tflite")

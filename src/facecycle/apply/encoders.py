@@ -29,6 +29,18 @@ class About:
     source: str
     """Where they were read from."""
 
+    def __post_init__(self) -> None:
+        """Refuse a threshold that none can be.
+
+        Raises:
+            FaceCycleError: it is no number in [-1, 1].
+        """
+        limit = self.trained.get("identity_threshold")
+        if limit is not None and not (isinstance(limit, int | float) and -1 <= limit <= 1):
+            raise FaceCycleError(
+                f"{self.source}: its identity_threshold is {limit!r}, no number between -1 and 1; copy or make it again"
+            )
+
 
 @runtime_checkable
 class Encoders(Protocol):

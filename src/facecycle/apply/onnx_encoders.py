@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -41,12 +42,25 @@ class OnnxEncoders:
             reason = str(error).splitlines()[0][:200]
             raise FaceCycleError(f"{path}: not a readable ONNX file ({reason}); export it again") from None
         self.about = _about(path, metadata)
+        size, dim = self.about.image_size, self.about.code_dim
+        shapes = {x.name: x.shape[1:] for x in (*self._session.get_inputs(), *self._session.get_outputs())}
+        if shapes != {"face": [3, size, size], **{name: [dim] for name in CODES}}:
+            raise FaceCycleError(
+                f"{path}: its metadata says faces of {size} px and codes of {dim} numbers, its networks differ; "
+                "export it again"
+            )
 
     def encode(self, crops: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "3 n d"]:
         """The motion, identity and expression codes of crops."""
         faces = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
         codes = self._session.run(CODES, {"face": faces})
         return np.stack([np.asarray(code) for code in codes])
+
+
+def _table(text: str) -> dict[str, Any]:
+    if not isinstance(table := json.loads(text), dict):
+        raise ValueError("its trained is no table")
+    return table
 
 
 def _about(path: Path, metadata: dict[str, str]) -> About:
@@ -62,7 +76,7 @@ def _about(path: Path, metadata: dict[str, str]) -> About:
             int(metadata["code_dim"]),
             metadata["crop"],
             metadata["licence"],
-            json.loads(metadata["trained"]),
+            _table(metadata["trained"]),
             str(path),
         )
     except (KeyError, ValueError) as error:

@@ -147,6 +147,20 @@ def test_one_bad_picture_gets_a_row_with_its_status(pictures: Path, weights: Pat
         assert np.isfinite(codes["motion"][~bad]).all()
 
 
+@pytest.mark.parametrize("options", [[], ["--cropped"]])
+def test_a_single_bad_video_is_an_error_too(options: list[str], weights: Path, tmp_path: Path, capsys, monkeypatch):
+    (tmp_path / "bad.mp4").write_text("no video")
+    (tmp_path / "bad.png").write_text("no picture")
+    out = tmp_path / "codes.npz"
+    rest = [*options, "--weights", weights, "--out", out]
+    code, _, error = command(capsys, monkeypatch, "embed", tmp_path / "bad.mp4", *rest)
+    assert (code, error.count("\n"), out.exists()) == (2, 1, False)
+    assert "bad.mp4: " in error
+    code, _, error = command(capsys, monkeypatch, "embed", tmp_path, *rest)
+    assert (code, error.count("\n"), out.exists()) == (2, 3, True)
+    assert error.endswith("none of 2 pictures shows a face; check what was given\n")  # crops or not
+
+
 @pytest.mark.parametrize("name", ["embed", "cycle"])
 def test_a_single_bad_picture_is_an_error(name: str, weights: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     (tmp_path / "bad.png").write_text("no picture")

@@ -104,19 +104,22 @@ def embed(
     with progress("embed", len(reader) if still and face != "all" else None) as step:
 
         def batches() -> Iterator[Any]:
+            total, codes = 0, None
             for rows in reader.batches(batch_size):
                 codes = encode_rows(fc.encoders, rows)
-                if still:  # of a video whole batches may show no face
-                    refuse_single(reader, codes)
                 if figure is not None:
                     sample.add(codes, rows)
                 step(len(rows))
+                total += len(rows)
                 yield codes
+            if codes is not None and total == 1:  # of a video that can be read every frame has a row
+                refuse_single(reader, codes)
 
         tally = save_codes(batches(), out, about_codes(fc.encoders))
     tell_bad(tally.bad)
     if not tally.faces:
-        mend = "check what was given" if cropped else "add --cropped if they are face crops already"
+        seen = all(status == "no face" for _, status in tally.bad)
+        mend = "add --cropped if they are face crops already" if seen else "check what was given"
         raise FaceCycleError(f"{out}: written, but none of {len(tally.bad)} pictures shows a face; {mend}")
     noun = "face" if tally.faces == 1 else "faces"
     typer.echo(f"{out}: {tally.faces} {noun}, {tally.dim}-d codes, {len(tally.bad)} left out")

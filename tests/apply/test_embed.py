@@ -192,6 +192,21 @@ def test_what_is_not_there_is_named(
     assert "device 'cuda:77' is not on this machine" in refused(pictures, "--weights", weights, "--device", "cuda:77")
 
 
+def test_a_figure_that_cannot_be_drawn_is_refused_before_any_work(
+    pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    figure, out = tmp_path / "figure.png", tmp_path / "codes.npz"
+    rest = ["--weights", weights, "--cropped", "--figure", figure, "--out", out]
+    for given, said in (
+        ([pictures, "--plot", "curve"], f"a curve needs the frames of a video, and {pictures / '0.png'} is none"),
+        ([pictures / "0.png"], f"a figure needs at least two faces, and {pictures / '0.png'} gives one"),
+    ):
+        code, _, error = command(capsys, monkeypatch, "embed", *given, *rest)
+        assert (code, error) == (2, f"facecycle: {figure}: {said}\n")
+        assert not out.exists()
+
+
 def test_a_sheet_is_a_png(pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     code, _, error = command(
         capsys, monkeypatch, "cycle", pictures, "--weights", weights, "--cropped", "--out", tmp_path / "sheet.jpg"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from jaxtyping import Float, UInt8
 from facecycle.apply.compare import BY, cosine
 from facecycle.apply.embed import Codes
 from facecycle.apply.faces import PictureFace
+from facecycle.apply.inputs import Item
 from facecycle.data.files import disk_space
 from facecycle.errors import FaceCycleError
 
 PLOTS = ("auto", "matrix", "map", "curve")
 MATRIX_MOST = 40  # faces for which `auto` draws a matrix
 LEADING = 3  # principal components of a curve
+FEW = "a figure needs at least two faces"
 
 
 class Sample:
@@ -64,6 +67,19 @@ def check_plot(plot: str, by: str, figure: Path | None) -> None:
         _new_figure((1, 1))
 
 
+def check_items(path: Path, plot: str, items: Sequence[Item], face: str) -> None:
+    """Refuse what `draw_figure` would, as far as the inputs tell before they are opened.
+
+    Raises:
+        FaceCycleError: a curve of photos, or a figure of one face.
+    """
+    still = [item for item in items if not item.moving]
+    if plot == "curve" and still:
+        raise FaceCycleError(f"{path}: a curve needs the frames of a video, and {still[0].name} is none")
+    if len(items) == len(still) == 1 and face != "all":
+        raise FaceCycleError(f"{path}: {FEW}, and {still[0].name} gives one")
+
+
 def draw_figure(sample: Sample, path: Path, plot: str = "auto", by: str = "identity") -> None:
     """Draw ``sample`` as ``plot`` says; ``auto``: a curve for a video, a matrix for a few faces, else a map.
 
@@ -71,7 +87,7 @@ def draw_figure(sample: Sample, path: Path, plot: str = "auto", by: str = "ident
         FaceCycleError: fewer than two faces, or a curve of what has no times.
     """
     if len(sample.rows) < 2:
-        raise FaceCycleError(f"{path}: a figure needs at least two faces")
+        raise FaceCycleError(f"{path}: {FEW}")
     times = np.array([row[1] for row in sample.rows])
     if plot == "auto":
         plot = "curve" if np.isfinite(times).all() else "matrix" if len(sample.rows) <= MATRIX_MOST else "map"

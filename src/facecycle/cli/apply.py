@@ -91,7 +91,7 @@ def embed(
 ) -> None:
     """Write the motion, identity and expression code of each face; of a video, of each frame."""
     from facecycle.apply.embed import about_codes, encode_rows, refuse_single
-    from facecycle.apply.figures import Sample, check_plot, draw_figure
+    from facecycle.apply.figures import Sample, check_items, check_plot, draw_figure
     from facecycle.apply.inputs import refuse_inputs
     from facecycle.apply.tables import save_codes, writer_for
 
@@ -99,7 +99,9 @@ def embed(
     check_plot(plot, by, figure)
     fc = open_weights(weights, device, download, detector_weights)
     reader, sample = fc.read(pictures, cropped=cropped, face=face), Sample()
-    refuse_inputs([] if figure is None else [figure], reader.items)
+    if figure is not None:
+        refuse_inputs([figure], reader.items)
+        check_items(figure, plot, reader.items, face)
     still = not any(item.moving for item in reader.items)
     with progress("embed", len(reader) if still and face != "all" else None) as step:
 

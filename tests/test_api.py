@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from facecycle.apply.paste import paste
 from facecycle.data.crop import Crop, cut
 from facecycle.data.pictures import read_picture
 from facecycle.model.weights import save_weights
-from tiny import MODEL, MOVING, SIZE, face_picture, make_faceset, moving_networks, tiny_networks
+from tiny import MODEL, MOVING, QUIET, SIZE, face_picture, make_faceset, moving_networks, tiny_networks
 
 
 @pytest.fixture(scope="module")
@@ -198,12 +200,39 @@ def test_codes_are_written_by_name_and_what_cannot_be_is_refused_before_any_work
     [
         (lambda fc, face: fc.search(face, face, top=0, cropped=True), "top 0: at least 1"),
         (lambda fc, face: list(fc.remake_batches("one_crop", face)), "'one_crop': no such change; choose frontalize"),
-        (lambda fc, face: fc.embed(face, batch_size=0), "batch_size=0: at least 1"),
+        (lambda fc, face: fc.embed(face, batch_size=0), "batch_size=0: a whole number, at least 1"),
     ],
 )
 def test_values_that_cannot_be_are_said(fc: FaceCycle, call, said: str) -> None:
     with pytest.raises(FaceCycleError, match=said):
         call(fc, face_picture(0))
+
+
+def test_values_that_are_no_numbers_are_said_where_no_types_are_enforced(fc: FaceCycle) -> None:
+    program = f"""
+import numpy as np
+from facecycle import FaceCycle, FaceCycleError
+fc, face = FaceCycle.from_pretrained({fc.about.source!r}, "cpu"), np.zeros(({SIZE}, {SIZE}, 3), np.uint8)
+for call, value in (
+    (fc.embed, {{"batch_size": 2.5}}),
+    (fc.embed, {{"batch_size": "3"}}),
+    (fc.frontalize, {{"batch_size": "3"}}),
+    (fc.deexpress, {{"keep": "1"}}),
+    (lambda one, **options: fc.compare(one, one, **options), {{"threshold": "0.5"}}),
+):
+    try:
+        call(face, cropped=True, **value)
+    except FaceCycleError as error:
+        print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", program], env=QUIET, capture_output=True, text=True).stdout
+    assert said.splitlines() == [
+        "batch_size=2.5: a whole number, at least 1",
+        "batch_size='3': a whole number, at least 1",
+        "batch_size='3': a whole number, at least 1",
+        "keep '1': give a share of the expression between -1 and 2",
+        "threshold '0.5': similarities lie between -1 and 1",
+    ]
 
 
 def test_where_one_face_is_wanted_several_and_none_are_refused(fc: FaceCycle, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # these load torch
     from facecycle.apply.transfer import Puppet
 
 BATCH = 64
+NUMBER = int | float | np.integer | np.floating
 MOST_STEPS = 1000  # of an interpolation, which is held in memory
 
 
@@ -124,8 +125,8 @@ class FaceCycle:
         Raises:
             FaceCycleError: a threshold out of [-1, 1], or an input that is not one picture with a face.
         """
-        if threshold is not None and not -1 <= threshold <= 1:
-            raise FaceCycleError(f"threshold {threshold}: similarities lie between -1 and 1")
+        if threshold is not None and not (isinstance(threshold, NUMBER) and -1 <= threshold <= 1):
+            raise FaceCycleError(f"threshold {threshold!r}: similarities lie between -1 and 1")
         return self.compare_codes(self._embed_one(a, cropped), self._embed_one(b, cropped), threshold)
 
     def compare_codes(self, one: Codes, other: Codes, threshold: float | None = None) -> Comparison:
@@ -258,6 +259,8 @@ class FaceCycle:
         """``frontalize``, ``deexpress`` or ``mean_face`` batch by batch; ``keep`` is `deexpress`'s."""
         from facecycle.apply.remake import remake_batches, verb_of
 
+        if not isinstance(keep, NUMBER):
+            raise FaceCycleError(f"keep {keep!r}: give a share of the expression between -1 and 2")
         networks = self.networks(verb)
         change = verb_of(networks, verb, keep)
         return remake_batches(networks, self.read_fine(inputs, size, paste, **reading), change, batch_size)

@@ -97,10 +97,9 @@ class FaceReader:
         """Rows by so many at a time.
 
         Raises:
-            FaceCycleError: of fewer than one.
+            FaceCycleError: of fewer than one, or of no whole number.
         """
-        if batch_size < 1:
-            raise FaceCycleError(f"batch_size={batch_size}: at least 1")
+        check_batch_size(batch_size)
         batch = []
         for row in self:
             batch.append(row)
@@ -158,6 +157,16 @@ class FaceReader:
             return [(steady and steady.recall(large)) or main_face(large, picture.shape[1], picture.shape[0])]
         index = int(self.face)
         return [large[index]] if index < len(large) else f"no face {index}: {len(large)} in the picture, counted from 0"
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """Can so many faces be taken at a time?
+
+    Raises:
+        FaceCycleError: fewer than one, or no whole number.
+    """
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise FaceCycleError(f"batch_size={batch_size!r}: a whole number, at least 1")
 
 
 def one_crop(reader: FaceReader) -> PictureFace:

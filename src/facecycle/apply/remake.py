@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from facecycle.apply import transform
-from facecycle.apply.faces import OK, FaceReader, PictureFace
+from facecycle.apply.faces import OK, FaceReader, PictureFace, check_batch_size
 from facecycle.apply.faces import one_crop as one_crop  # the page of the demo finds it here
 from facecycle.apply.paste import paste
 from facecycle.apply.torch_networks import TorchNetworks
@@ -85,6 +85,7 @@ def remake_batches(networks: TorchNetworks, reader: FaceReader, verb: Verb, batc
 
 def fitting(batch_size: int, size: int) -> int:
     """How many faces of ``size`` pixels are made at a time, where ``batch_size`` are wanted."""
+    check_batch_size(batch_size)
     return max(1, min(batch_size, AT_ONCE // size**2))
 
 

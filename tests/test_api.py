@@ -41,9 +41,16 @@ def test_every_kind_of_input_gives_the_same_codes(fc: FaceCycle, tmp_path: Path)
     array = np.array(picture)
     tensor = torch.from_numpy(array).permute(2, 0, 1)
     inputs = [tmp_path / "a.png", str(tmp_path / "*.png"), picture, array, array / 255.0, tensor, tensor.float() / 255]
+    whole = (tmp_path / "a.png").read_bytes()
+    inputs += [whole, io.BytesIO(whole)]
     codes = fc.embed(inputs, cropped=True)
-    assert codes.status == ["ok"] * 7
-    np.testing.assert_allclose(codes.motion, codes.motion[:1].repeat(7, 0), atol=1e-5)
+    assert codes.status == ["ok"] * 9
+    np.testing.assert_allclose(codes.motion, codes.motion[:1].repeat(9, 0), atol=1e-5)
+    for several in (tmp_path.glob("*.png"), {tmp_path / "a.png"}, (x for x in [picture]), io.BytesIO(whole), whole):
+        np.testing.assert_allclose(fc.embed(several, cropped=True).motion, codes.motion[:1], atol=1e-5)
+    assert [item.name for item in fc.read(np.int64(7)).items] == ["webcam:7"]
+    with pytest.raises(FaceCycleError, match="cannot read a picture from dict"):
+        fc.embed({"a.png": whole}, cropped=True)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from facecycle.data.pictures import DAMAGED, MAX_PIXELS, PictureError, rgb_image, turn_upright, unit_to_bytes
+from facecycle.data.pictures import (
+    DAMAGED,
+    MAX_PIXELS,
+    PictureError,
+    read_picture,
+    rgb_image,
+    turn_upright,
+    unit_to_bytes,
+)
 
 
 def is_tensor(x: object) -> bool:
@@ -30,13 +39,16 @@ def split_batch(x: Any) -> list[Any]:
 
 
 def to_picture(x: Any, name: str) -> UInt8[np.ndarray, "h w 3"]:
-    """A PIL image, array (``H W``, ``H W C``) or tensor (``H W``, ``C H W``; C is 1, 3 or 4) as 8-bit RGB.
+    """Any of `facecycle.apply.inputs` that is in memory as 8-bit RGB: see `read_picture`.
 
+    Arrays are ``H W`` or ``H W C``, tensors ``H W`` or ``C H W``; C is 1, 3 or 4.
     uint8 is 0..255, uint16 0..65535, floats [0, 1].
 
     Raises:
         PictureError: another layout, type or range, NaN, or too many pixels; says which and what to do.
     """
+    if isinstance(x, bytes | io.IOBase):
+        return read_picture(x, name)
     if isinstance(x, Image.Image):
         _check_pixels(name, *x.size)
         try:

@@ -1,16 +1,18 @@
 """Whatever a user may name as pictures -> items that are opened one at a time.
 
 A file, a folder (searched through), a glob, a video, a webcam (its number, or ``webcam:0``), a face set (its folder or
-URL), a PIL image, an array, a tensor, or a list of these.
+URL), a PIL image, the bytes of a picture or a file opened for them, an array, a tensor, or a list, set or iterator of
+these.
 """
 
 from __future__ import annotations
 
 import glob
+import io
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,7 @@ class UnreadableFolder:
 
 @dataclass(frozen=True)
 class PictureInMemory:
-    """A PIL image, an array or a tensor."""
+    """A PIL image, the bytes of a picture, an open file, an array or a tensor."""
 
     name: str
     value: Any
@@ -151,7 +153,8 @@ def find_items(inputs: Any, size: int) -> list[Item]:
     Raises:
         FaceCycleError: something does not exist, is of no known kind, or holds no pictures.
     """
-    several = isinstance(inputs, list | tuple)
+    several = isinstance(inputs, list | tuple | Set | Iterator) and not isinstance(inputs, io.IOBase)
+    inputs = list(inputs) if several else inputs  # an iterator gives its own once
     items: list[Item] = []
     for one in inputs if several else [inputs]:
         items += _items(one, size, len(items))
@@ -179,15 +182,15 @@ def _items(one: Any, size: int, count: int) -> Sequence[Item]:
         return [one]
     if isinstance(one, str | Path):
         return _on_disk(one, size)
-    if isinstance(one, int) and not isinstance(one, bool):
+    if isinstance(one, int | np.integer) and not isinstance(one, bool):
         return [_webcam(str(one))]
-    if isinstance(one, Image.Image):
+    if isinstance(one, Image.Image | bytes | io.IOBase):
         return [PictureInMemory(f"picture {count}", one)]
     if isinstance(one, np.ndarray) or is_tensor(one):
         return [PictureInMemory(f"picture {count + k}", part) for k, part in enumerate(split_batch(one))]
     raise FaceCycleError(
-        f"cannot read a picture from {type(one).__name__}: give a path, glob, PIL image, array, tensor, webcam number, "
-        "or a list of these"
+        f"cannot read a picture from {type(one).__name__}: give a path, glob, PIL image, the bytes of a picture, "
+        "array, tensor, webcam number, or a list of these"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unicodedata import category
 
 
 class FaceCycleError(Exception):
@@ -23,5 +24,10 @@ def concerning(what: object) -> Iterator[None]:
 
 
 def as_text(name: str) -> str:
-    """The name of a file as text that can be shown: one that is not UTF-8 holds what no encoder takes."""
+    """The name of a file as text that can be shown on one line; what does not print, as its escape."""
+    return "".join(c if c.isprintable() or category(c) == "Zs" else ascii(c)[1:-1] for c in as_utf8(name))
+
+
+def as_utf8(name: str) -> str:
+    """The name of a file as text that can be written: one that is not UTF-8 holds what no encoder takes."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -306,6 +306,22 @@ def test_names_that_are_not_utf_8_are_written(
     assert (code, said.endswith("caf\ufffd.png\n")) == (0, True)
 
 
+def test_a_name_is_shown_on_one_line_and_written_as_it_is(
+    pictures: Path, weights: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    import pyarrow.parquet
+
+    pytest.importorskip("sklearn")
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (odd := folder / "a\n\x1b[31mé\u3000b.png").write_bytes((pictures / "0.png").read_bytes())
+    options = ["--weights", weights, "--cropped"]
+    code, said, _ = command(capsys, monkeypatch, "search", pictures / "0.png", folder, *options)
+    assert (code, said) == (0, f"1.000  {folder}/a\\n\\x1b[31mé\u3000b.png\n")
+    command(capsys, monkeypatch, "embed", folder, *options, "--out", tmp_path / "codes.parquet")
+    assert pyarrow.parquet.read_table(tmp_path / "codes.parquet")["name"].to_pylist() == [str(odd)]
+
+
 def test_links_do_not_change_where_results_are_written(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "elsewhere.png").touch()

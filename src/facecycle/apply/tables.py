@@ -18,7 +18,7 @@ from facecycle.apply.embed import ARRAYS, Codes
 from facecycle.apply.encoders import CODES
 from facecycle.apply.inputs import OK
 from facecycle.data.files import disk_space
-from facecycle.errors import FaceCycleError, as_text
+from facecycle.errors import FaceCycleError, as_utf8
 
 CHUNK = 1 << 20
 
@@ -136,7 +136,7 @@ def _parquet(path: Path, about: dict[str, str]) -> Iterator[Callable[[Codes], No
 
     def write(batch: Codes) -> None:
         nonlocal writer
-        names, status = ([as_text(text) for text in texts] for texts in (batch.names, batch.status))
+        names, status = ([as_utf8(text) for text in texts] for texts in (batch.names, batch.status))
         columns: dict[str, Any] = {"name": names, "status": status, "time": batch.times}
         for name in (*CODES, "boxes"):
             values = getattr(batch, name)

@@ -51,9 +51,11 @@ def running(app: FastAPI) -> Iterator[uvicorn.Server]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield server
-    server.should_exit = True
-    thread.join()
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def client(server: uvicorn.Server) -> httpx.Client:
@@ -289,6 +291,7 @@ def test_uploads_that_stall_count_and_end(fc: FaceCycle) -> None:
             with connection, connection.makefile("rb") as answer:
                 said = answer.read()  # to the end: the connection is closed
             assert said.startswith(b"HTTP/1.1 408 ")
+            assert b"\r\nconnection: close\r\n" in said  # else what is still sent is taken for the next request
             assert b"did not arrive within 2 s" in said
         wait_until(lambda: pending(web) == 0)
         assert embed().status_code == 200

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import httpx
 import pytest
 
 from facecycle import FaceCycleError
@@ -160,6 +161,15 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Any, addre
     page.wait_for_selector("#undo-result img", timeout=WAIT)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
+
+
+def test_the_page_answers_to_this_machine_s_names_alone(address: str) -> None:
+    """Any site may give its own name the address 127.0.0.1."""
+    asked = {"data": [None], "fn_index": 0, "session_hash": "x"}
+    for host, status in (("evil.com", 400), ("evil.com:7860", 400), ("localhost:7860", 200), ("[::1]", 200)):
+        sent = {"host": host, "origin": f"http://{host}"}
+        assert httpx.get(address, headers=sent).status_code == status
+        assert httpx.post(f"{address}/gradio_api/queue/join", json=asked, headers=sent).status_code == status
 
 
 def test_pictures_are_bounded_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

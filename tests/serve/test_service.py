@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -30,9 +32,10 @@ from facecycle.serve.app import build_app
 from facecycle.serve.batcher import Batcher
 from facecycle.serve.endpoints import png
 from facecycle.serve.faces import BadRequest
+from facecycle.serve.hosts import LOCAL, names
 from facecycle.serve.limits import Limits
 from facecycle.serve.service import Room, Service
-from tiny import MOVING, SIZE, face_picture, moving_networks
+from tiny import MOVING, QUIET, SIZE, face_picture, moving_networks
 
 LIMITS = Limits(bytes=200_000, pixels=100_000, seconds=10, pending=16, wait=0.05)
 
@@ -266,6 +269,52 @@ def test_who_waits_for_a_moved_face_does_not_wait_for_those_behind(fc: FaceCycle
         return service.batcher.batches
 
     assert asyncio.run(ask()) == 3
+
+
+def test_a_service_on_this_machine_answers_to_its_own_names_alone(tmp_path: Path, fc: FaceCycle) -> None:
+    """The command itself: any site may give its own name the address 127.0.0.1."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("facecycle")), "serve", "--weights", fc.about.source]
+    with subprocess.Popen(
+        [*command, "--device", "cpu", "--port", str(port)], env=QUIET, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stderr is not None
+            while b"running on" not in (line := process.stderr.readline()):
+                assert line
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as web:
+                for host in (f"127.0.0.1:{port}", "LocalHost", f"[::1]:{port}"):
+                    assert web.get("/healthz", headers={"host": host}).status_code == 200
+                for host in (
+                    "evil.com",
+                    f"evil.com:{port}",
+                    "127.0.0.1.evil.com",
+                    "localhost:1:evil.com",
+                    "[::1].evil.com",
+                    "",
+                ):
+                    answer = web.get("/healthz", headers={"host": host})
+                    assert answer.status_code == 400
+                    assert f"host {host!r}: not this machine; ask for localhost" in answer.json()["detail"]
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("127.0.0.1", {*LOCAL}),
+        ("localhost", {*LOCAL}),
+        ("::1", {*LOCAL}),
+        ("127.0.0.2", {*LOCAL, "127.0.0.2"}),
+        ("0.0.0.0", None),
+        ("::", None),
+        ("192.0.2.1", None),
+    ],
+)
+def test_who_listens_for_others_is_asked_by_any_name(host: str, known: set[str] | None) -> None:
+    assert names(host) == known
 
 
 def stalled_upload(web: httpx.Client) -> socket.socket:

@@ -17,10 +17,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
 from gradio import themes
+from starlette.middleware import Middleware
 
 from facecycle.api import FaceCycle
 from facecycle.demo import verbs
 from facecycle.errors import FaceCycleError
+from facecycle.serve.hosts import Hosts, names
 
 KEPT, SWEEP = 3600, 300  # seconds that a picture may be played with, and between two looks for older ones
 SECONDS = verbs.LIMITS.seconds  # that a visitor waits for a picture
@@ -157,9 +159,11 @@ def launch(fc: FaceCycle, host: str, port: int | None, open_browser: bool) -> No
 
 def start(page: gr.Blocks, host: str, port: int | None, folders: list[str], open_browser: bool = False) -> str:
     """Serve the page from threads of its own; returns its address."""
+    allowed = names(host)
+    doors = [] if allowed is None else [Middleware(Hosts, names=allowed)]
     _, address, _ = page.launch(
         server_name=host, server_port=port, inbrowser=open_browser, share=False, max_file_size=verbs.LIMITS.bytes,
         allowed_paths=folders, theme=THEME, quiet=True, ssr_mode=False, footer_links=[], enable_monitoring=False,
-        prevent_thread_lock=True,
+        prevent_thread_lock=True, app_kwargs={"middleware": doors},
     )  # fmt: skip
     return address

@@ -17,6 +17,7 @@ from facecycle.errors import FaceCycleError
 from facecycle.serve.endpoints import router
 from facecycle.serve.faces import BadRequest
 from facecycle.serve.gate import Gate
+from facecycle.serve.hosts import Hosts, names
 from facecycle.serve.limits import Limits
 from facecycle.serve.service import Service
 
@@ -26,12 +27,13 @@ DESCRIPTION = (
 )
 
 
-def build_app(fc: FaceCycle, limits: Limits | None = None) -> FastAPI:
+def build_app(fc: FaceCycle, limits: Limits | None = None, hosts: frozenset[str] | None = None) -> FastAPI:
     """The application.
 
     Args:
         fc: trained weights.
         limits: what a request may cost.
+        hosts: the names by which it may be asked; None takes any.
     """
     limits = limits or Limits()
 
@@ -43,6 +45,8 @@ def build_app(fc: FaceCycle, limits: Limits | None = None) -> FastAPI:
 
     app = FastAPIOffline(title="FaceCycle", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.add_middleware(Gate, limits=limits)
+    if hosts is not None:
+        app.add_middleware(Hosts, names=hosts)
     app.add_exception_handler(BadRequest, refuse)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, refuse_values)  # type: ignore[arg-type]
     app.add_exception_handler(FaceCycleError, fail)  # type: ignore[arg-type]
@@ -79,4 +83,4 @@ def run(fc: FaceCycle, host: str, port: int, limits: Limits) -> None:
     """Serve until stopped."""
     import uvicorn
 
-    uvicorn.run(build_app(fc, limits), host=host, port=port, log_level="info")
+    uvicorn.run(build_app(fc, limits, names(host)), host=host, port=port, log_level="info")

@@ -37,6 +37,7 @@ from facecycle.serve.limits import Limits
 from facecycle.serve.service import Room, Service
 from tiny import MOVING, QUIET, SIZE, face_picture, moving_networks
 
+FORM = "send multipart/form-data with each picture as a file, as curl -F picture=@portrait.jpg does"
 LIMITS = Limits(bytes=200_000, pixels=100_000, seconds=10, pending=16, wait=0.05)
 
 
@@ -218,6 +219,27 @@ def test_options_that_cannot_be_are_one_line(web: httpx.Client, path: str, sent:
     sent = {**sent, "files": {"picture": data(face_picture(0))}} if "files" in sent else sent
     answer = web.request("GET" if "healthz" in path else "POST", path, **sent)
     assert (answer.status_code, answer.json()["detail"]) == (422, said)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "said"),
+    [
+        ("multipart/form-data; boundary=b", b"no form", "invalid multipart data"),
+        ("multipart/form-data", b"--b--", "missing boundary in multipart"),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="picture"\r\n\r\n' + b"x" * 1_100_000 + b"\r\n--b--\r\n",
+            "exceeded maximum size of 1024KB",
+        ),
+    ],
+)
+def test_a_form_that_cannot_be_read_is_one_line(fc: FaceCycle, kind: str, sent: bytes, said: str) -> None:
+    with running(build_app(fc, Limits())) as server, client(server) as web:
+        answer = web.post("/embed", content=sent, headers={"content-type": kind})
+    assert answer.status_code == 400
+    assert said in answer.json()["detail"]
+    assert answer.json()["detail"].endswith("; " + FORM)
+    assert "400" in build_app(fc).openapi()["paths"]["/embed"]["post"]["responses"]
 
 
 def test_a_service_without_a_detector_says_so(tmp_path: Path, fc: FaceCycle) -> None:

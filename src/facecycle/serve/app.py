@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
@@ -49,6 +49,7 @@ def build_app(fc: FaceCycle, limits: Limits | None = None, hosts: frozenset[str]
         app.add_middleware(Hosts, names=hosts)
     app.add_exception_handler(BadRequest, refuse)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, refuse_values)  # type: ignore[arg-type]
+    app.add_exception_handler(400, refuse_form)  # type: ignore[arg-type]
     app.add_exception_handler(FaceCycleError, fail)  # type: ignore[arg-type]
     app.include_router(router)
     return app
@@ -62,6 +63,13 @@ async def refuse(request: Request, error: BadRequest) -> JSONResponse:
 async def refuse_values(request: Request, error: RequestValidationError) -> JSONResponse:
     """Options and files that are missing or out of range, as one line."""
     return JSONResponse({"detail": "; ".join(map(_in_words, error.errors()))}, 422)
+
+
+async def refuse_form(request: Request, error: HTTPException) -> JSONResponse:
+    """A form that cannot be read, with what to send."""
+    why = str(error.detail).rstrip(".")
+    mend = "send multipart/form-data with each picture as a file, as curl -F picture=@portrait.jpg does"
+    return JSONResponse({"detail": f"{why[:1].lower()}{why[1:]}; {mend}"}, 400)
 
 
 def _in_words(error: Any) -> str:

@@ -18,6 +18,7 @@ from facecycle.serve.faces import BadRequest
 from facecycle.serve.service import Service
 
 ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "a form that cannot be read, or asked by the name of another host"},
     408: {"description": "the pictures did not arrive in time"},
     413: {"description": "more bytes or pixels than are taken"},
     415: {"description": "no picture"},

@@ -172,6 +172,28 @@ def test_the_page_answers_to_this_machine_s_names_alone(address: str) -> None:
         assert httpx.post(f"{address}/gradio_api/queue/join", json=asked, headers=sent).status_code == status
 
 
+def test_the_page_fetches_no_address(address: str) -> None:
+    """Neither in the place of a picture, nor in that of a slider, nor as a file to show."""
+    elsewhere = "http://nowhere.invalid/x.png"
+    sent = {"path": elsewhere, "meta": {"_type": "gradio.FileData"}}
+    for index, given in enumerate(([sent], [None, sent])):
+        asked = {"data": given, "fn_index": _function(address, len(given)), "session_hash": f"address{index}"}
+        assert httpx.post(f"{address}/gradio_api/queue/join", json=asked).status_code == 200
+        said = httpx.get(
+            f"{address}/gradio_api/queue/data", params={"session_hash": f"address{index}"}, timeout=30
+        ).text
+        assert "nothing is fetched; send the picture itself" in said
+    for place in ("file=", "file/"):
+        answer = httpx.get(f"{address}/gradio_api/{place}{elsewhere}")
+        assert (answer.status_code, answer.json()["detail"][:10]) == (400, "an address")
+
+
+def _function(address: str, inputs: int) -> int:
+    """A verb of the page that takes so many inputs."""
+    known = httpx.get(f"{address}/config").json()["dependencies"]
+    return next(one["id"] for one in known if one["backend_fn"] and len(one["inputs"]) == inputs)
+
+
 def test_pictures_are_bounded_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from PIL import Image
 

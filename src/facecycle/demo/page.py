@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -17,7 +18,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
 from gradio import themes
+from gradio_client.utils import is_file_obj_with_meta, is_http_url_like, traverse
 from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from facecycle.api import FaceCycle
 from facecycle.demo import verbs
@@ -38,6 +42,37 @@ NOTE = (
 )
 
 
+ADDRESS = "an address instead of a file: nothing is fetched; send the picture itself"
+
+
+class Page(gr.Blocks):
+    """A page that fetches no picture: gradio would, where a visitor sends an address in a file's place."""
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *others: Any, **named: Any) -> Any:
+        """Refuse addresses, wherever among the inputs, before gradio looks at them."""
+        traverse(inputs, _refuse_address, is_file_obj_with_meta)
+        return await super().preprocess_data(block_fn, inputs, *others, **named)
+
+
+def _refuse_address(file: dict[str, Any]) -> dict[str, Any]:
+    if is_http_url_like(file["path"]):  # its url is the page's own, and never followed
+        raise gr.Error(ADDRESS, print_exception=False)
+    return file
+
+
+class OwnFiles:
+    """ASGI middleware that answers 400 where a file of the page is asked by an address, which gradio would fetch."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_http_url_like(re.sub(r"^.*?/file[=/]", "", scope["path"])):
+            await JSONResponse({"detail": ADDRESS}, 400)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
 def build_page(fc: FaceCycle, examples: list[str]) -> gr.Blocks:
     """The page.
 
@@ -45,7 +80,7 @@ def build_page(fc: FaceCycle, examples: list[str]) -> gr.Blocks:
         fc: trained weights.
         examples: pictures to try.
     """
-    with gr.Blocks(title="FaceCycle", analytics_enabled=False, delete_cache=(SWEEP, KEPT - SWEEP)) as page:
+    with Page(title="FaceCycle", analytics_enabled=False, delete_cache=(SWEEP, KEPT - SWEEP)) as page:
         gr.Markdown(f"# FaceCycle\n{NOTE}\n\nWeights: {Path(fc.about.source).name}, licence {fc.about.licence}")
         with gr.Tab("Undo"):
             _undo_tab(fc, examples)
@@ -160,7 +195,7 @@ def launch(fc: FaceCycle, host: str, port: int | None, open_browser: bool) -> No
 def start(page: gr.Blocks, host: str, port: int | None, folders: list[str], open_browser: bool = False) -> str:
     """Serve the page from threads of its own; returns its address."""
     allowed = names(host)
-    doors = [] if allowed is None else [Middleware(Hosts, names=allowed)]
+    doors = [Middleware(OwnFiles)] if allowed is None else [Middleware(Hosts, names=allowed), Middleware(OwnFiles)]
     _, address, _ = page.launch(
         server_name=host, server_port=port, inbrowser=open_browser, share=False, max_file_size=verbs.LIMITS.bytes,
         allowed_paths=folders, theme=THEME, quiet=True, ssr_mode=False, footer_links=[], enable_monitoring=False,

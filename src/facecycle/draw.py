@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from facecycle.data.files import disk_space
+from facecycle.data.files import in_one_piece
 
 MADE = "FaceCycle: this face was made, not photographed"
 
@@ -58,10 +58,8 @@ def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:
         FaceCycleError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with disk_space(path):
+    with in_one_piece(path) as partial:
         picture.save(partial, "PNG", **options)
-    partial.replace(path)
 
 
 def made(suffix: str) -> dict[str, Any]:

@@ -206,6 +206,21 @@ def test_an_input_is_never_written_over(fc: FaceCycle, frames, tmp_path: Path) -
     assert face.read_bytes() == before
 
 
+def test_no_file_of_a_user_is_taken_for_a_half_written_one(fc: FaceCycle, frames, tmp_path: Path) -> None:
+    source = write(tmp_path / "w.partial.mp4", frames[:3], [0.0, 0.1, 0.2])
+    others = [tmp_path / name for name in ("w.png.partial", "w.npz.partial")]
+    for other in others:
+        other.write_text("a user's")
+    before = source.read_bytes()
+    frontalize(fc, source, tmp_path / "w.mp4")
+    Image.fromarray(frames[0]).save(tmp_path / "photo.jpg")
+    frontalize(fc, tmp_path / "photo.jpg", tmp_path / "w.png")
+    fc.embed(source, out=tmp_path / "w.npz")
+    assert source.read_bytes() == before
+    assert [other.read_text() for other in others] == ["a user's"] * 2
+    assert len(list(tmp_path.iterdir())) == 7
+
+
 def test_a_turned_video_is_set_upright(fc: FaceCycle, frames, tmp_path: Path) -> None:
     """A phone stores lying frames and says how to turn them; the face is found as if they stood."""
     upright = write(tmp_path / "upright.mp4", frames[:4], [k / RATE for k in range(4)])

@@ -1,11 +1,13 @@
-"""Files below a folder: all of them, once."""
+"""Files below a folder: all of them, once; files written in one piece, at nobody's expense."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from facecycle.data.files import walk_files
+import pytest
+
+from facecycle.data.files import in_one_piece, walk_files
 
 
 def walked(folder: Path) -> tuple[list[str], list[str]]:
@@ -46,3 +48,26 @@ def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
 
 def test_what_is_no_folder_is_told(tmp_path: Path) -> None:
     assert walked(tmp_path / "gone") == ([], [str(tmp_path / "gone")])
+
+
+def test_a_file_is_written_in_one_piece_and_takes_no_other_s_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    for name in ("a.partial.png", "a.png.partial", "plain"):
+        (tmp_path / name).write_text("a user's")
+
+    def give_up() -> None:
+        with in_one_piece(path) as partial:
+            partial.write_text("half")
+            assert (partial.parent, partial.suffix, partial.name[0]) == (tmp_path, ".png", ".")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        give_up()
+    assert len(list(tmp_path.iterdir())) == 3
+    for text in ("first", "second"):
+        with in_one_piece(path) as partial:
+            partial.write_text(text)
+        assert path.read_text() == text
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    path.unlink()
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["a user's"] * 3

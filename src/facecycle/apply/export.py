@@ -17,6 +17,7 @@ from facecycle.apply import transform
 from facecycle.apply.encoders import CODES, PIXELS, About
 from facecycle.apply.onnx_encoders import FORMAT
 from facecycle.apply.torch_networks import TorchNetworks
+from facecycle.data.files import in_one_piece
 from facecycle.errors import FaceCycleError
 from facecycle.model.encoder import read_codes
 from facecycle.model.networks import Networks
@@ -106,12 +107,8 @@ def _export_part(name: str, loaded: TorchNetworks, path: Path, format: str) -> E
     part = PARTS[name](loaded.networks).eval()
     example, check = (_faces(len(part.inputs), count, loaded.about.image_size) for count in (TRACED, CHECKED))
     metadata = _metadata(name, part, loaded.about)
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    try:
+    with in_one_piece(path) as partial:
         results = (_to_onnx if format == "onnx" else _to_torch)(part, example, check, partial, metadata)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     with torch.inference_mode():
         expected = part(*check)
     expected = expected if isinstance(expected, tuple) else (expected,)

@@ -17,7 +17,7 @@ import numpy as np
 from facecycle.apply.embed import ARRAYS, Codes
 from facecycle.apply.encoders import CODES
 from facecycle.apply.inputs import OK
-from facecycle.data.files import disk_space
+from facecycle.data.files import in_one_piece
 from facecycle.errors import FaceCycleError, as_utf8
 
 CHUNK = 1 << 20
@@ -44,19 +44,14 @@ def save_codes(batches: Iterator[Codes], path: Path, about: dict[str, str]) -> T
         FaceCycleError: another suffix, a missing package, a full disk, or what ``batches`` raises.
     """
     writer = writer_for(path)
-    tally, partial = Tally(), path.with_name(path.name + ".partial")
+    tally = Tally()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial.touch()  # where that is forbidden, the error names this file, not one that a writer opens first
-    try:
-        with disk_space(path), writer(partial, about) as write:
-            for batch in batches:
-                write(batch)
-                tally.dim = batch.motion.shape[1]
-                tally.faces += batch.status.count(OK)
-                tally.bad += [(n, s) for n, s in zip(batch.names, batch.status, strict=True) if s != OK]
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with in_one_piece(path) as partial, writer(partial, about) as write:
+        for batch in batches:
+            write(batch)
+            tally.dim = batch.motion.shape[1]
+            tally.faces += batch.status.count(OK)
+            tally.bad += [(n, s) for n, s in zip(batch.names, batch.status, strict=True) if s != OK]
     return tally
 
 

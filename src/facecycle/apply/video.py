@@ -15,7 +15,7 @@ from PIL import Image
 
 from facecycle.apply.inputs import OK
 from facecycle.apply.remake import Faces
-from facecycle.data.files import disk_space
+from facecycle.data.files import disk_space, new_beside
 from facecycle.draw import MADE
 from facecycle.errors import FaceCycleError
 
@@ -42,9 +42,8 @@ class ClipWriter:
         if path.suffix.lower() not in CODECS:
             raise FaceCycleError(f"{path}: videos are written as {', '.join(CODECS)}; choose one of these suffixes")
         self._av, self.path = av, path
-        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial.touch()  # PyAV opens it much later, and does not say which file it could not open
+        self._partial = new_beside(path)  # PyAV opens it much later, and does not say which file it could not open
         self._container = av.open(str(self._partial), "w")
         self._container.metadata["comment"] = MADE
         self._stream: Any = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,40 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+
+
+def new_beside(path: Path) -> Path:
+    """Create an empty hidden file in the folder of ``path``, of its suffix, under a name that nothing had before.
+
+    What is written to it can take the place of ``path`` at the end, and no file of a user is in danger until then.
+
+    Raises:
+        OSError: it cannot be created; ``path`` is the file that the error names.
+    """
+    partial = path.with_name(f".{secrets.token_hex(8)}.partial{path.suffix}")
+    try:
+        partial.touch(exist_ok=False)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    return partial
+
+
+@contextmanager
+def in_one_piece(path: Path) -> Iterator[Path]:
+    """A new file to write to, which takes the place of ``path`` at the end; after an error it is gone.
+
+    Raises:
+        FaceCycleError: the disk is full.
+        OSError: ``path`` cannot be written.
+    """
+    with disk_space(path):
+        partial = new_beside(path)
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def check_suffix(path: Path, *suffixes: str) -> None:

@@ -203,7 +203,24 @@ def test_an_input_is_never_written_over(fc: FaceCycle, frames, tmp_path: Path) -
     for out in (face, tmp_path):  # by its name, and by the place that a folder gives it
         with pytest.raises(FaceCycleError, match=r"face\.png: is an input"):
             frontalize(fc, face, out)
+    (tmp_path / "hard.png").hardlink_to(face)
+    (tmp_path / "soft.png").symlink_to(face)
+    for name in ("hard.png", "soft.png"):  # and by another name of the same file
+        with pytest.raises(FaceCycleError, match=rf"{name}: is an input"):
+            frontalize(fc, face, tmp_path / name)
     assert face.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_result_that_is_replaced_keeps_its_other_name_whole(
+    fc: FaceCycle, frames, tmp_path: Path, suffix: str
+) -> None:
+    Image.fromarray(frames[0]).save(tmp_path / "face.png")
+    (tmp_path / f"kept{suffix}").write_text("a user's")
+    (tmp_path / f"out{suffix}").hardlink_to(tmp_path / f"kept{suffix}")
+    frontalize(fc, tmp_path / "face.png", tmp_path / f"out{suffix}")
+    assert (tmp_path / f"kept{suffix}").read_text() == "a user's"
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_no_file_of_a_user_is_taken_for_a_half_written_one(fc: FaceCycle, frames, tmp_path: Path) -> None:

@@ -171,9 +171,11 @@ def refuse_inputs(targets: Iterable[Path], items: Iterable[Item]) -> None:
     Raises:
         FaceCycleError: a target is one of the inputs.
     """
-    inputs = {Path(item.name).resolve() for item in items}
+    names = {item.name for item in items}
+    found = [os.stat(name) for name in names if os.path.exists(name)]
+    inputs = {(file.st_dev, file.st_ino) for file in found}  # one file may have several names
     for target in targets:
-        if target.exists() and target.resolve() in inputs:
+        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in inputs:
             raise FaceCycleError(f"{target}: is an input; choose another place with --out")
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from facecycle.apply.inputs import OK, Item, PictureInMemory, StoredFace, refuse_inputs
 from facecycle.apply.remake import Faces
 from facecycle.apply.video import CODECS, write_clip
-from facecycle.data.files import disk_space
+from facecycle.data.files import in_one_piece
 from facecycle.draw import made, save_picture
 from facecycle.errors import FaceCycleError
 
@@ -143,5 +143,5 @@ def _save(picture: Image.Image, path: Path) -> None:
     if path.suffix.lower() not in (".jpg", ".jpeg", ".webp"):
         raise FaceCycleError(f"{path}: pictures are written as .png, .jpg or .webp; choose one of these suffixes")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with disk_space(path):
-        picture.save(path, quality=95, **made(path.suffix))
+    with in_one_piece(path) as partial:
+        picture.save(partial, quality=95, **made(path.suffix))

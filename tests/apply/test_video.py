@@ -397,8 +397,10 @@ def test_a_video_may_begin_without_a_face_and_what_has_none_is_named(
     assert "none of 4 pictures shows a face" in told
     assert f"{nothing}: no face in 4 frames\n" in told
     assert told.count("no face") == 1
-    with pytest.raises(FaceCycleError, match=r"nothing\.mp4: no face in any of 4 frames"):
-        frontalize(fc, nothing, tmp_path / "out.mp4")
+    for paste in (False, True):  # whole pictures without a made face are no result either
+        with pytest.raises(FaceCycleError, match=r"nothing\.mp4: no face in any of 4 frames"):
+            frontalize(fc, nothing, tmp_path / "out.mp4", paste=paste)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.npz", "intro.mp4", "nothing.mp4"]
     assert frontalize(fc, intro, tmp_path / "out.mp4") == [(str(intro), "4 frames without a face")]
 
 

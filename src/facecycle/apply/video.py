@@ -212,8 +212,7 @@ def write_clip(
     Raises:
         FaceCycleError: no frame had a face.
     """
-    faceless, remarks, last = 0, [], None
-    waiting = 0  # frames at the beginning, before the first face
+    faces, faceless, remarks, last = 0, 0, [], None
     with ClipWriter(out, sound_from) as clip:
         for batch in batches:
             for row, status in enumerate(batch.status):
@@ -221,15 +220,15 @@ def write_clip(
                 if np.isnan(batch.times[row]):
                     remarks.append((batch.names[row], status))
                     continue
+                faces += status == OK
                 faceless += status != OK
                 if status == OK or batch.pictures[row] is not None:
                     whole = batch.pictures[row]
                     last = batch.faces[row] if whole is None else whole
-                waiting += last is None
                 if last is not None:
                     clip.add(last, float(batch.times[row]))
-        if not clip.frames:
-            why = remarks[0] if remarks else (name, f"no face in any of {waiting} frames")
+        if not faces:
+            why = remarks[0] if remarks else (name, f"no face in any of {faceless} frames")
             raise FaceCycleError(": ".join(why))
     if clip.note:
         remarks.append((str(out), clip.note))

@@ -91,6 +91,17 @@ def test_times_of_a_variable_rate_and_the_sound_are_kept(fc: FaceCycle, frames, 
     assert packets[1] == packets[0][: len(packets[1])]  # copied, not encoded again
 
 
+@pytest.mark.parametrize("name", ["10:31.mp4", "http:cc.mp4", "http:d/a.mp4"])
+def test_a_colon_in_a_name_costs_no_sound_and_is_no_protocol(
+    fc: FaceCycle, frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in.mp4", frames[:3], [0.0, 0.1, 0.2], sound="aac").rename("10:30.mp4")
+    assert frontalize(fc, Path("10:30.mp4"), Path(name)) == []
+    with av.open(f"file:{name}") as made:
+        assert len(made.streams.audio) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "sound", "out"),
     [

@@ -16,6 +16,7 @@ from PIL import Image
 from facecycle.apply.inputs import OK
 from facecycle.apply.remake import Faces
 from facecycle.data.files import disk_space, new_beside
+from facecycle.data.frames import as_file
 from facecycle.draw import MADE
 from facecycle.errors import FaceCycleError
 
@@ -44,7 +45,7 @@ class ClipWriter:
         self._av, self.path = av, path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = new_beside(path)  # PyAV opens it much later, and does not say which file it could not open
-        self._container = av.open(str(self._partial), "w")
+        self._container = av.open(as_file(self._partial), "w")
         self._container.metadata["comment"] = MADE
         self._stream: Any = None
         self._last = -1
@@ -129,7 +130,7 @@ class _Sound:
         from av.error import FFmpegError
 
         try:
-            source = av.open(str(path))
+            source = av.open(as_file(path))
         except (OSError, FFmpegError):  # the reader of its pictures says what is wrong with it
             return None
         if not source.streams.audio or not source.streams.video:
@@ -183,7 +184,7 @@ def _fits(path: Path, format: str) -> bool:
     from av.error import FFmpegError
 
     try:
-        with av.open(str(path)) as source, av.open(io.BytesIO(), "w", format=format) as trial:
+        with av.open(as_file(path)) as source, av.open(io.BytesIO(), "w", format=format) as trial:
             stream = source.streams.audio[0]
             out = trial.add_stream_from_template(stream)
             packet = next(source.demux(stream))

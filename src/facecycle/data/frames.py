@@ -68,6 +68,11 @@ def read_frames(source: Source, fps: float, log: ReadLog) -> Iterator[Frame]:
         yield from _picture_frames(source, fps, log)
 
 
+def as_file(path: str | Path) -> str:
+    """How ffmpeg is told of a path: said to be a file, no colon in its name is taken for a protocol."""
+    return f"file:{path}"
+
+
 def _picture_frames(source: Source, fps: float, log: ReadLog) -> Iterator[Frame]:
     clock = _Clock(fps)
     for number, file in zip(source.numbers, source.files, strict=True):
@@ -103,8 +108,8 @@ def _video_frames(source: Source, fps: float, log: ReadLog) -> Iterator[Frame]:
     except ImportError:
         raise FaceCycleError(f"{source.files[0]}: reading videos needs PyAV: pip install 'facecycle[video]'") from None
     try:
-        # Told that it is a file, ffmpeg takes no colon in its name for a protocol; tags may be in any encoding.
-        with av.open(f"file:{source.files[0]}", metadata_errors="replace") as container:
+        # Tags may be in any encoding.
+        with av.open(as_file(source.files[0]), metadata_errors="replace") as container:
             if LISTS & set(container.format.name.split(",")):
                 log.problem = "no video but a list of others"
                 return

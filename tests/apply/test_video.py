@@ -91,6 +91,39 @@ def test_times_of_a_variable_rate_and_the_sound_are_kept(fc: FaceCycle, frames, 
     assert packets[1] == packets[0][: len(packets[1])]  # copied, not encoded again
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+@pytest.mark.parametrize("times", [[0.0, 1.0, 2.0], [0.0, 0.1, 0.2, 0.3, 0.9, 1.0, 2.0]])
+def test_the_last_frame_lasts_as_long_as_the_one_before(tmp_path: Path, frames, suffix: str, times: list) -> None:
+    with video.ClipWriter(tmp_path / f"out{suffix}") as clip:
+        for picture, time in zip(frames, times, strict=False):
+            clip.add(picture, time)
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        assert container.duration == pytest.approx(3e6, abs=2e3)
+        *_, last = container.decode(video=0)
+    assert last.time_base
+    assert float(last.duration * last.time_base) == pytest.approx(1.0, abs=2e-3)
+    np.testing.assert_allclose(times_of(tmp_path / f"out{suffix}"), times, atol=2e-3)
+
+
+def test_frames_of_one_time_are_shown_one_after_the_other(tmp_path: Path, frames) -> None:
+    with video.ClipWriter(tmp_path / "out.mp4") as clip:
+        for picture, time in zip(frames, [0.0, 0.1, 0.1, 0.05, 0.3], strict=False):
+            clip.add(picture, time)
+    times = times_of(tmp_path / "out.mp4")
+    np.testing.assert_allclose(times, [0.0, 0.1, 0.1, 0.1, 0.3], atol=2e-3)
+    assert (np.diff(times) > 0).all()
+
+
+def test_frames_are_written_almost_as_they_are(tmp_path: Path, frames) -> None:
+    with video.ClipWriter(tmp_path / "out.mp4") as clip:
+        for number, picture in enumerate(frames):
+            clip.add(picture, number / RATE)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        made = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    lost = np.mean([np.abs(one - other).mean() for one, other in zip(made, frames, strict=True)])
+    assert lost < 4  # levels of 255; most of it because colours are stored for two by two pixels
+
+
 @pytest.mark.parametrize("name", ["10:31.mp4", "http:cc.mp4", "http:d/a.mp4"])
 def test_a_colon_in_a_name_costs_no_sound_and_is_no_protocol(
     fc: FaceCycle, frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -27,6 +27,8 @@ CODECS = {".mp4": "libx264", ".mov": "libx264", ".m4v": "libx264", ".mkv": "libx
 class ClipWriter:
     """Writes a video frame by frame, each shown at its own time; the file appears when it is whole.
 
+    The last frame is shown for as long as the one before it.
+
     Args:
         path: ends in .mp4, .mov, .m4v, .mkv or .webm.
         sound_from: a video whose sound is copied, packet by packet.
@@ -48,7 +50,7 @@ class ClipWriter:
         self._container = av.open(as_file(self._partial), "w")
         self._container.metadata["comment"] = MADE
         self._stream: Any = None
-        self._last = -1
+        self._last, self._step = -1, 0  # the time of the last frame and how long after another it came, in ticks
         self.frames = 0
         self._sound = _Sound.open(sound_from, self._container) if sound_from else None
 
@@ -64,7 +66,10 @@ class ClipWriter:
         try:
             if kind is None and self._stream is not None:
                 with self._writing():
-                    self._container.mux(self._stream.encode())
+                    for packet in self._stream.encode():
+                        if packet.pts == self._last and self._step:  # nothing else says when it ends
+                            packet.duration = self._step
+                        self._container.mux(packet)
                     if self._sound:
                         self._sound.copy_until(None)
                     self._container.close()
@@ -96,7 +101,9 @@ class ClipWriter:
         if picture.shape[0] != height or picture.shape[1] != width:
             picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame.pts = self._last = max(self._last + 1, round(time * TICKS))
+        before, self._last = self._last, max(self._last + 1, round(time * TICKS))
+        self._step = self._last - before if self.frames else 0
+        frame.pts = self._last
         frame.time_base = Fraction(1, TICKS)
         with self._writing():
             self._container.mux(stream.encode(frame))
@@ -106,7 +113,8 @@ class ClipWriter:
 
     def _begin(self, picture: np.ndarray) -> Any:
         codec = CODECS[self.path.suffix.lower()]
-        options = {"crf": "18"} if codec == "libx264" else {}
+        # Where frames are stored in another order than shown, an .mp4 of a variable rate says a wrong length.
+        options = {"crf": "18", "bf": "0"} if codec == "libx264" else {}
         stream: Any = self._container.add_stream(codec, rate=30, options=options)
         # Chroma is stored for two by two pixels: both sides must be even.
         stream.height, stream.width = (side + side % 2 for side in picture.shape[:2])

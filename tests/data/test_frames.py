@@ -101,6 +101,13 @@ def test_one_frame_a_second_is_not_cut(tmp_path: Path) -> None:
     assert read(write_video(tmp_path / "slow.mkv", blobs(3), times=[0, 1, 2]))[1] == ReadLog()
 
 
+@pytest.mark.parametrize("name", ["one.mp4", "one.mkv", "one.mov"])
+@pytest.mark.parametrize("rate", [10, 1])
+def test_a_single_frame_is_not_cut(tmp_path: Path, name: str, rate: int) -> None:
+    frames, log = read(write_video(tmp_path / name, blobs(1), rate=rate))
+    assert (len(frames), log) == (1, ReadLog())
+
+
 def test_damage_within_a_file_costs_only_what_it_hits(tmp_path: Path) -> None:
     file = write_video(tmp_path / "a.avi", blobs(60))
     data = bytearray(file.read_bytes())

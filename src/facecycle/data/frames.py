@@ -132,11 +132,11 @@ def _video_frames(source: Source, fps: float, log: ReadLog) -> Iterator[Frame]:
 
 
 def _decode(container: Any, stream: Any, clock: _Clock, tracks: _Tracks | None, log: ReadLog) -> Iterator[Frame]:
-    number, start, time, moment, longest = -1, None, 0.0, 0.0, 0.0
+    number, start, time, moment, longest, own = -1, None, 0.0, 0.0, 0.0, 0.0
     for number, frame in enumerate(_decoded(container, stream, log)):
         before, moment = moment, frame.time if frame.time is not None else number / float(stream.average_rate or 25)
         start, longest = (moment, 0.0) if start is None else (start, max(longest, moment - before))
-        time = moment - start
+        time, own = moment - start, float((frame.duration or 0) * (frame.time_base or 0))
         if not clock.due(time):
             continue
         at = round(time * VOXCELEB_RATE)
@@ -153,7 +153,7 @@ def _decode(container: Any, stream: Any, clock: _Clock, tracks: _Tracks | None, 
         log.problem = log.problem or "no frame in it can be decoded"
     elif log.unreadable:
         log.problem = log.problem or f"damaged: {log.unreadable} packets could not be decoded"
-    elif max(time, moment) + 2 * longest < 0.9 * expected - slack:
+    elif max(time, moment) + max(own, 2 * longest) < 0.9 * expected - slack:
         log.problem = f"cut short: pictures end at {time:.1f} of {expected:.1f} s"
 
 

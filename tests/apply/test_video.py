@@ -44,8 +44,15 @@ def frames() -> list[np.ndarray]:
     return [np.ascontiguousarray(picture.transpose(1, 2, 0)) for who in (0, 1) for picture in stream[0, who]]
 
 
-def write(path: Path, frames: list[np.ndarray], times: list[float], sound: str = "", layout: str = "mono") -> Path:
-    """A video, with a tone by the codec ``sound`` if one is named."""
+def write(
+    path: Path,
+    frames: list[np.ndarray],
+    times: list[float],
+    sound: str = "",
+    layout: str = "mono",
+    seconds: float = 0.75,
+) -> Path:
+    """A video, with a tone by the codec ``sound`` if one is named, from 0 to about ``seconds``."""
     tick = Fraction(1, RATE if path.suffix == ".avi" else 1000)  # an AVI's frames are as long as its ticks
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4" if path.suffix == ".avi" else "libx264", rate=RATE)
@@ -60,7 +67,7 @@ def write(path: Path, frames: list[np.ndarray], times: list[float], sound: str =
         if audio is not None:
             context = audio.codec_context
             fit = av.AudioResampler(context.format, layout, 16000, context.frame_size or None)
-            for index in range(12):
+            for index in range(1 + int(seconds * 16000 / 1024)):
                 tone = 0.3 * np.sin(np.arange(1024) * 0.2, dtype=np.float32)[None]
                 samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
                 samples.sample_rate, samples.pts = 16000, index * 1024
@@ -122,6 +129,29 @@ def test_frames_are_written_almost_as_they_are(tmp_path: Path, frames) -> None:
         made = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
     lost = np.mean([np.abs(one - other).mean() for one, other in zip(made, frames, strict=True)])
     assert lost < 4  # levels of 255; most of it because colours are stored for two by two pixels
+
+
+def moments(path: Path) -> list[list[float]]:
+    """The times of the pictures, and those of the sound, within a file."""
+    with av.open(str(path)) as container:
+        found: list[list[float]] = [[], []]
+        for packet in container.demux():
+            for frame in packet.decode():
+                found[isinstance(frame, av.AudioFrame)].append(float(frame.time or 0.0))
+    return found
+
+
+@pytest.mark.parametrize("begin", [2.0, 8.0])  # so late that the header of the .mkv is not told
+@pytest.mark.parametrize("out", ["out.mp4", "out.mkv"])
+def test_sound_stays_level_with_pictures_that_begin_late(
+    fc: FaceCycle, frames, tmp_path: Path, begin: float, out: str
+) -> None:
+    times = [begin + k / RATE for k in range(6)]
+    source = write(tmp_path / "in.mkv", frames[:6], times, "aac", seconds=begin + 1)
+    frontalize(fc, source, tmp_path / out)
+    (shown, heard), (pictures, sound) = moments(source), moments(tmp_path / out)
+    assert (shown[0], heard[0]) == pytest.approx((begin, 0.0), abs=2e-3)
+    assert sound[-1] - pictures[-1] == pytest.approx(heard[-1] - shown[-1], abs=2e-3)
 
 
 @pytest.mark.parametrize("name", ["10:31.mp4", "http:cc.mp4", "http:d/a.mp4"])

@@ -16,7 +16,7 @@ from PIL import Image
 from facecycle.apply.inputs import OK
 from facecycle.apply.remake import Faces
 from facecycle.data.files import disk_space, new_beside
-from facecycle.data.frames import as_file
+from facecycle.data.frames import as_file, first_moment
 from facecycle.draw import MADE
 from facecycle.errors import FaceCycleError
 
@@ -144,8 +144,7 @@ class _Sound:
         if not source.streams.audio or not source.streams.video:
             source.close()
             return None
-        stream, pictures = source.streams.audio[0], source.streams.video[0]
-        start = float((pictures.start_time or 0) * (pictures.time_base or 0))
+        stream, start = source.streams.audio[0], first_moment(path)
         if not _fits(path, target.format.name):
             sound = cls(source, stream, target, None, start)
             codec = stream.codec_context.name if stream.codec_context else "its codec"  # None: not known to FFmpeg

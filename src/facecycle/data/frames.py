@@ -116,7 +116,7 @@ def _video_frames(source: Source, fps: float, log: ReadLog) -> Iterator[Frame]:
             if not container.streams.video:
                 log.problem = "no pictures in it" + (", sound only" if container.streams.audio else "")
                 return
-            stream = container.streams.best("video") or container.streams.video[0]  # not a cover
+            stream = _pictures(container)
             if stream.codec_context is None:
                 log.problem = "cannot be opened as a video: its codec is not known here"
                 return
@@ -155,6 +155,28 @@ def _decode(container: Any, stream: Any, clock: _Clock, tracks: _Tracks | None, 
         log.problem = log.problem or f"damaged: {log.unreadable} packets could not be decoded"
     elif max(time, moment) + max(own, 2 * longest) < 0.9 * expected - slack:
         log.problem = f"cut short: pictures end at {time:.1f} of {expected:.1f} s"
+
+
+def first_moment(path: str | Path) -> float:
+    """When the first frame of a video that can be decoded is shown, by the clock that its sound goes by too; else 0.
+
+    Headers may say another time: that of the sound, where pictures begin much later.
+    """
+    import av
+    import av.error
+
+    try:
+        with av.open(as_file(path), metadata_errors="replace") as container:
+            stream = _pictures(container)
+            frame = next(_decoded(container, stream, ReadLog()), None) if stream.codec_context else None
+            return float(frame.time or 0.0) if frame else 0.0
+    except (av.error.FFmpegError, OSError, ValueError):
+        return 0.0
+
+
+def _pictures(container: Any) -> Any:
+    """The stream of pictures that is read, where there is one."""
+    return container.streams.best("video") or container.streams.video[0]  # not a cover
 
 
 def _decoded(container: Any, stream: Any, log: ReadLog) -> Iterator[Any]:

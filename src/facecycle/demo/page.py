@@ -15,6 +15,7 @@ from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["GRADIO_RUN_HISTORY"] = "False"  # it would keep pictures in the browser, and offers to send them away
 
 import gradio as gr
 from gradio import themes

@@ -21,7 +21,6 @@ from facecycle.presets import preset as preset_named
 from facecycle.train.data import open_sources
 from facecycle.train.distributed import is_lost
 from facecycle.train.loop import train
-from facecycle.train.memory import keep_freed_memory
 from facecycle.train.methods import METHODS
 from facecycle.train.run import Run
 
@@ -125,8 +124,6 @@ def launch(device: str, settings: RunConfig) -> tuple[RunConfig, Fabric]:
 
 def build_fabric(kind: str, precision: str, devices: list[int] | int = 1, nodes: int = 1) -> Fabric:
     """Fabric that hands a stage its batch as it is, whatever the precision of its layers."""
-    if kind == "cpu":
-        keep_freed_memory()
     where: dict[str, Any] = {"accelerator": kind, "devices": devices, "num_nodes": nodes}
     if precision == "32-true":
         return Fabric(**where, precision=precision)

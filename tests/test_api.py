@@ -226,6 +226,8 @@ for call, value in (
     (fc.frontalize, {{"batch_size": "3"}}),
     (fc.deexpress, {{"keep": "1"}}),
     (lambda one, **options: fc.compare(one, one, **options), {{"threshold": "0.5"}}),
+    (lambda one, **options: fc.translate(one, one, **options), {{"identity": "x"}}),
+    (lambda one, **options: fc.translate(one, one, **options), {{"motion": None, "keep_pose": True}}),
 ):
     try:
         call(face, cropped=True, **value)
@@ -239,6 +241,8 @@ for call, value in (
         "batch_size='3': a whole number, at least 1",
         "keep '1': give a share of the expression between -1 and 2",
         "threshold '0.5': similarities lie between -1 and 1",
+        "identity 'x': give a strength between 0 and 1",
+        "motion None: give a strength between 0 and 1",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 
 import numpy as np
 import torch
@@ -83,11 +84,11 @@ def check_strengths(identity: float, motion: float, keep_pose: bool) -> None:
     """Can a face be moved like that?
 
     Raises:
-        FaceCycleError: a strength out of [0, 1], or less than the whole identity where the pose is kept.
+        FaceCycleError: a strength that is no number in [0, 1], or less than the whole identity where the pose is kept.
     """
     for name, value in (("identity", identity), ("motion", motion)):
-        if not 0 <= value <= 1:
-            raise FaceCycleError(f"{name} {value}: give a strength between 0 and 1")
+        if not (isinstance(value, Real) and 0 <= value <= 1):
+            raise FaceCycleError(f"{name} {value!r}: give a strength between 0 and 1")
     if keep_pose and identity != 1:
         raise FaceCycleError(
             f"identity {identity:g}: only a frontal face can lose a part of it; give 1, or do not keep the pose"

@@ -108,6 +108,35 @@ def test_a_face_that_keeps_its_pose_takes_the_expression_alone(fc: FaceCycle) ->
         fc.translate(a, b, identity=0.5, keep_pose=True, cropped=True)
 
 
+@pytest.mark.parametrize("keep_pose", [False, True])
+def test_as_much_of_another_s_motion_is_taken_over_as_is_asked_for(moving: FaceCycle, keep_pose: bool) -> None:
+    source, drivers = face_picture(0), [face_picture(1, 0.8, 0.9), face_picture(2, -0.8, -0.9)]
+    none, half, whole = (
+        moving.translate(source, drivers, motion=motion, keep_pose=keep_pose, size=SIZE, cropped=True).faces.astype(int)
+        for motion in (0.0, 0.5, 1.0)
+    )
+    np.testing.assert_array_equal(none[0], none[1])  # whoever drives
+    away = [np.abs(made - none).mean() for made in (half, whole)]
+    assert 1 < away[0] < away[1]
+    if not keep_pose:
+        mean, half_of_it = (
+            moving.translate(source, drivers, identity=identity, size=SIZE, cropped=True).faces.astype(int)
+            for identity in (0.0, 0.5)
+        )
+        assert 0 < np.abs(half_of_it - whole).mean() < np.abs(mean - whole).mean()
+
+
+def test_large_faces_are_made_a_few_at_a_time_however_many_are_wanted(fc: FaceCycle) -> None:
+    faces = [face_picture(0)] * 5
+    for batches in (
+        fc.remake_batches("frontalize", faces, size=1024, cropped=True),
+        fc.translate_batches(faces[0], faces, size=1024, cropped=True),
+    ):
+        assert [len(batch) for batch in batches] == [4, 1]
+    small = fc.remake_batches("frontalize", faces, size=SIZE, batch_size=3, cropped=True)
+    assert [len(batch) for batch in small] == [3, 2]
+
+
 def test_as_much_of_an_expression_stays_as_is_asked_for(moving: FaceCycle) -> None:
     face = face_picture(0, 0.4, 0.8)
     calm, half, whole, twice = (
@@ -159,6 +188,16 @@ def test_the_same_face_is_found_first(fc: FaceCycle) -> None:
     for threshold in (1.5, float("nan")):
         with pytest.raises(FaceCycleError, match="threshold"):
             fc.compare(faces[1], faces[1], threshold=threshold, cropped=True)
+
+
+def test_faces_as_alike_as_the_threshold_are_one_person_s_and_less_alike_ones_are_not(fc: FaceCycle) -> None:
+    one, other = (fc.embed(face_picture(k), cropped=True) for k in (0, 1))
+    found = fc.compare_codes(one, other).identity
+    assert -1 < found < 1
+    for threshold, same in ((np.nextafter(found, -2), True), (found, True), (np.nextafter(found, 2), False)):
+        verdict = fc.compare_codes(one, other, float(threshold))
+        assert verdict.same_person is same
+        assert ("same person" if same else "different people") in str(verdict)
 
 
 def test_of_codes_one_good_row_each_is_compared(fc: FaceCycle) -> None:

@@ -53,6 +53,22 @@ def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         find_weights()
 
 
+def test_a_file_among_the_shipped_ones_that_was_not_shipped_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in SHIPPED.iterdir():
+        shutil.copy(file, tmp_path)
+    mine = tmp_path / "mine.safetensors"
+    shutil.copy(SHIPPED / f"{DEFAULT}.safetensors", mine)
+    monkeypatch.setenv("FACECYCLE_WEIGHTS", str(tmp_path))
+    assert find_weights("mine") == mine  # in a folder of one's own
+    monkeypatch.setattr(hub, "SHIPPED", tmp_path)
+    for name in ("mine", mine.name, mine):
+        with pytest.raises(FaceCycleError, match=r"mine\.safetensors: .*keep weights of your own in another folder$"):
+            find_weights(name)
+    assert find_weights() == tmp_path / f"{DEFAULT}.safetensors"  # which spoils none of the others
+
+
 def test_weights_that_not_everybody_may_use_lie_outside_the_package_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path(__file__).parents[1] / "weights"
     sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())

@@ -55,6 +55,7 @@ def agreeing(values: dict[str, Any]) -> dict[str, Any]:
     model, train = values["model"], values["train"]
     model["discriminants"] = min(model["discriminants"], model["code_dim"])
     model["erase"] = min(model["erase"], (model["discriminants"] or model["code_dim"]) - 1)
+    model["identity_blocks"] = model["identity_blocks"] if model["encoder"] == "gabor" else 1
     train["mirror"] = train["mirror"] and model["mirrored"]
     return values
 
@@ -68,7 +69,7 @@ def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
     assert from_dict(to_dict(config)) == config
 
 
-NEEDS_ANOTHER = {("train", "mirror"), ("model", "erase")}
+NEEDS_ANOTHER = {("train", "mirror"), ("model", "erase"), ("model", "identity_blocks")}
 ONE_VALUE = [(name, field.name) for name, each in SECTIONS.items() for field in dataclasses.fields(each)]
 ONE_VALUE = [path for path in ONE_VALUE if path not in NEEDS_ANOTHER]
 
@@ -146,6 +147,8 @@ def test_an_identity_code_keeps_some_directions_and_no_more_than_it_has() -> Non
     with pytest.raises(FaceCycleError, match=r"model\.erase = 8: the identity code varies in 8 directions"):
         override(RunConfig(), ["model.discriminants=8", "model.erase=8"])
     assert override(RunConfig(), ["model.discriminants=8", "model.erase=7"]).model.erase == 7
+    with pytest.raises(FaceCycleError, match=r"model\.identity_blocks = 2: only model\.encoder = gabor"):
+        override(RunConfig(), ["model.identity_blocks=2"])
 
 
 def test_bare_words_lists_and_whole_numbers_are_understood() -> None:

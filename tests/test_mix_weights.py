@@ -62,6 +62,23 @@ def test_the_named_networks_lie_on_the_way_and_no_others(
     assert "motion_encoder,identity_transfer" in about.trained["mixed"]
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_an_identity_encoder_comes_with_its_blocks(tool: ModuleType, tmp_path: Path, swapped: bool) -> None:
+    gabor = dataclasses.replace(MODEL, encoder="gabor")
+    files = tmp_path / "plain.safetensors", tmp_path / "deep.safetensors"
+    for file, blocks in zip(files, (1, 2), strict=True):
+        model = dataclasses.replace(gabor, identity_blocks=blocks)
+        save_weights(tiny_networks(blocks, model), file, model, "CC0-1.0", {})
+    one, other = files[::-1] if swapped else files
+    tool.mix(tmp_path / "out", one, other, ["identity_encoder"], 1.0)
+    assert load_networks(tmp_path / "out")[1].model.identity_blocks == (1 if swapped else 2)
+    before, after, mixed = (load_file(file) for file in (one, other, tmp_path / "out" / "weights.safetensors"))
+    for name, value in mixed.items():
+        torch.testing.assert_close(value, (after if name.startswith("identity_encoder.") else before)[name])
+    with pytest.raises(FaceCycleError, match="nothing between"):
+        tool.mix(tmp_path / "half", one, other, ["identity_encoder"], 0.5)
+
+
 def test_what_cannot_be_mixed_is_refused(tool: ModuleType, runs: tuple[Path, Path], tmp_path: Path) -> None:
     one, other = runs
     for share in (0.0, 1.5, float("nan")):

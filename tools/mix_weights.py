@@ -8,13 +8,15 @@ networks; a stage of no steps finds it: ``facecycle train ... --init OUT --set m
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
 from facecycle.data.mixed import join_licences
 from facecycle.errors import FaceCycleError
 from facecycle.hub import find_weights
-from facecycle.model.weights import FILE, load_networks, load_state, read_weights, save_weights
+from facecycle.model.networks import build_networks
+from facecycle.model.weights import FILE, load_state, read_weights, save_weights
 from facecycle.train.closed_form import forget_motion
 
 MOTION = {"motion_encoder", "flow_decoder"}
@@ -28,18 +30,30 @@ def mix(out: Path, one: Path, other: Path, parts: list[str], share: float) -> No
     """
     if not 0 < share <= 1:
         raise FaceCycleError(f"share {share}: give a number above 0, 1 at most")
-    networks, about = load_networks(one)
+    about, taken = read_weights(one), read_weights(other)
+    model = about.model
+    if "identity_encoder" in parts and model.identity_blocks != taken.model.identity_blocks:
+        if share < 1:
+            raise FaceCycleError(
+                f"{one} has {model.identity_blocks} blocks at each level of its identity encoder, {other} "
+                f"{taken.model.identity_blocks}: there is nothing between; take it whole"
+            )
+        model = dataclasses.replace(model, identity_blocks=taken.model.identity_blocks)
+    networks = build_networks(model)
+    kept = [name for name, _ in networks.named_children() if share < 1 or name not in parts]
+    if kept:
+        load_state(networks, one, kept)
     before = {name: value.clone() for name, value in networks.state_dict().items()}
     load_state(networks, other, parts)
     for name, value in networks.state_dict().items():
         value.copy_(before[name].lerp(value, share))
     if share < 1 and MOTION & set(parts):
         forget_motion(networks)
-    licence = join_licences([about.licence, read_weights(other).licence])
+    licence = join_licences([about.licence, taken.licence])
     out.mkdir(parents=True, exist_ok=True)
-    trained = {**about.trained, "mixed": f"{share:g} of {','.join(parts)}: {read_weights(other).trained}"}
+    trained = {**about.trained, "mixed": f"{share:g} of {','.join(parts)}: {taken.trained}"}
     trained.pop("version", None)
-    save_weights(networks, out / FILE, about.model, licence, trained)
+    save_weights(networks, out / FILE, model, licence, trained)
     print(f"{out / FILE}: {', '.join(parts)} of {other}, the rest of {one}; {licence}")
 
 

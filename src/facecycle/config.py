@@ -16,6 +16,7 @@ from facecycle.errors import FaceCycleError
 from facecycle.section import Section, check_range, choice, convert, number
 
 HIGHEST_RATE = 1e30  # far beyond use, and within single precision
+MOST_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ModelConfig(Section):
     equivariant: bool = False  # the motion code is made of a face and its mirror image too; likewise
     expression_code: bool = False  # after the motion stage, find a code that says more of expressions; likewise
     expression: bool = False  # after the motion stage, find out which part of the flow is expression; likewise
+    identity_blocks: int = number(1, 1, MOST_BLOCKS)  # of each level of the identity encoder, gabor only; likewise
     discriminants: int = number(0, 0, 256)  # directions that the identity code keeps, 0: all; likewise
     erase: int = number(0, 0, 256)  # directions in which the identity code is kept from telling of motion; likewise
 
@@ -47,6 +49,11 @@ class ModelConfig(Section):
         super().__post_init__()
         if self.image_size % 16:
             raise FaceCycleError(f"model.image_size = {self.image_size}: must be a multiple of 16, such as 64 or 128")
+        if self.identity_blocks > 1 and self.encoder != "gabor":
+            raise FaceCycleError(
+                f"model.identity_blocks = {self.identity_blocks}: only model.encoder = gabor has levels of several "
+                "blocks; set it, or model.identity_blocks=1"
+            )
         if self.discriminants > self.code_dim:
             raise FaceCycleError(
                 f"model.discriminants = {self.discriminants}: a code of model.code_dim = {self.code_dim} has no more "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 
+from facecycle.errors import FaceCycleError
 from facecycle.model.encoder import Encoder
 from facecycle.model.gabor_encoder import ORIENTATIONS, GaborEncoder, GaborEnergy, gabor_filters
 from facecycle.model.warp import warp
+from facecycle.model.weights import load_state, save_weights
 from facecycle.presets import preset
 from tiny import MODEL, face_tensor, tiny_networks
 
@@ -183,6 +186,23 @@ def test_the_gabor_encoder_makes_codes_at_every_size(size: int) -> None:
     assert codes.shape == (6, 24)
     assert codes.abs().max() < 1
     assert codes.std(0).mean() > 0.01
+
+
+def test_more_blocks_begin_where_fewer_left_off(tmp_path: Path) -> None:
+    gabor = dataclasses.replace(MODEL, encoder="gabor", mirrored=True)
+    deep = dataclasses.replace(gabor, identity_blocks=3)
+    trained, deeper = tiny_networks(0, gabor), tiny_networks(1, deep)
+    save_weights(trained, tmp_path / "weights.safetensors", gabor, "CC0-1.0", {})
+    load_state(deeper, tmp_path)
+    faces = face_tensor(4).flatten(0, 1)
+    codes = [networks.identity_encoder(faces) for networks in (deeper, trained, tiny_networks(1, deep))]
+    near, far = (torch.cosine_similarity(codes[0], other).min() for other in codes[1:])
+    assert near > 0.9 > far
+    codes[0].sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in deeper.identity_encoder.deeper.parameters())
+    save_weights(deeper, tmp_path / "weights.safetensors", deep, "CC0-1.0", {})
+    with pytest.raises(FaceCycleError, match=r"holds identity_encoder\.deeper\.0\.0"):
+        load_state(tiny_networks(0, gabor), tmp_path)
 
 
 def test_gabor_energy_finds_the_orientation_and_hardly_minds_the_light() -> None:

@@ -15,6 +15,7 @@ from facecycle.types import LUMA, Face
 WAVELENGTHS = (4.0, 8.0)  # pixels
 ORIENTATIONS = 8
 GROUP = 16  # channels that are normalised together
+QUIET = 0.25  # of what a block adds; from 0 Adam, which moves it by no more than its rate a step, is long on the way
 
 
 class GaborEncoder(FaceEncoder):
@@ -29,9 +30,13 @@ class GaborEncoder(FaceEncoder):
         image_size: side of the face in pixels, a multiple of 16.
         code_dim: length of the code.
         mirrored: see `FaceEncoder`.
+        blocks: of each level. All but the first begin by adding little (after Goyal et al. 2017, section 5.1), so that
+            trained weights of fewer blocks can be learnt on from.
     """
 
-    def __init__(self, widths: tuple[int, int, int], image_size: int, code_dim: int, mirrored: bool = False) -> None:
+    def __init__(
+        self, widths: tuple[int, int, int], image_size: int, code_dim: int, mirrored: bool = False, blocks: int = 1
+    ) -> None:
         super().__init__(mirrored)
         small, middle, large = widths
         self.energy = GaborEnergy()
@@ -39,6 +44,7 @@ class GaborEncoder(FaceEncoder):
         self.levels = nn.Sequential(
             NormedBlock(small, small), NormedBlock(small, middle, 2), NormedBlock(middle, large, 2)
         )
+        self.deeper = nn.ModuleList(nn.Sequential(*[_quiet(x) for _ in range(blocks - 1)]) for x in widths)
         # However large the picture, the linear layer sees 4 x 4 places or few more (48 px: 3 x 3, 112 px: 7 x 7).
         halvings = max(0, (image_size // 64).bit_length() - 1)
         self.shrink = nn.AvgPool2d(2**halvings) if halvings else nn.Identity()
@@ -57,12 +63,12 @@ class GaborEncoder(FaceEncoder):
     def _levels(
         self, seen: Float[Tensor, "b c h4 w4"]
     ) -> tuple[Float[Tensor, "b c2 h4 w4"], Float[Tensor, "b c3 h8 w8"]]:
-        first = self.levels[0](self.stem(seen))
-        return first, self.levels[1](first)
+        first = self.deeper[0](self.levels[0](self.stem(seen)))
+        return first, self.deeper[1](self.levels[1](first))
 
     def depths(self, seen: Float[Tensor, "b c h4 w4"]) -> tuple[Float[Tensor, "b c3 h8 w8"], Float[Tensor, "b c2 k k"]]:
         middle = self._levels(seen)[1]
-        return middle, self.shrink(self.levels[2](middle))
+        return middle, self.shrink(self.deeper[2](self.levels[2](middle)))
 
 
 class GaborEnergy(nn.Module):
@@ -155,6 +161,15 @@ class NormedBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
         return F.relu(self.straight(x) + self.inner(x))
+
+
+def _quiet(channels: int) -> NormedBlock:
+    """A block that nearly passes on what it gets, which a ReLU gave."""
+    block = NormedBlock(channels, channels)
+    last = block.inner[-1]
+    assert isinstance(last, nn.GroupNorm)
+    nn.init.constant_(last.weight, QUIET)
+    return block
 
 
 def _norm(channels: int) -> nn.GroupNorm:

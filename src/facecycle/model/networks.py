@@ -96,15 +96,15 @@ def build_motion_encoder(config: ModelConfig) -> FaceEncoder:
 
 def build_identity_encoder(config: ModelConfig) -> FaceEncoder:
     """As `build_encoder`, with an eraser at its end where the configuration asks for one: ``code.eraser``."""
-    encoder = build_encoder(config, config.mirrored)
+    encoder = build_encoder(config, config.mirrored, config.identity_blocks)
     if config.erase:
         encoder.code.add_module("eraser", Eraser(config.code_dim))
     return encoder
 
 
-def build_encoder(config: ModelConfig, mirrored: bool = False) -> FaceEncoder:
-    """Face -> code, of the kind and size that the configuration names."""
+def build_encoder(config: ModelConfig, mirrored: bool = False, blocks: int = 1) -> FaceEncoder:
+    """Face -> code, of the kind and size that the configuration names; ``blocks`` of each level, see `GaborEncoder`."""
     widths = scaled((64, 128, 256), config.encoder_width)
     if config.encoder == "gabor":
-        return GaborEncoder(widths, config.image_size, config.code_dim, mirrored)
+        return GaborEncoder(widths, config.image_size, config.code_dim, mirrored, blocks)
     return Encoder(widths, config.image_size, config.code_dim, config.code_norm, mirrored)

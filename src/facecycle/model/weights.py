@@ -15,7 +15,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from facecycle import __version__
-from facecycle.config import ModelConfig, from_dict, to_dict
+from facecycle.config import MOST_BLOCKS, ModelConfig, from_dict, to_dict
 from facecycle.data.crop import CROP_NAME
 from facecycle.errors import FaceCycleError, concerning
 from facecycle.model.networks import Networks, build_networks
@@ -143,6 +143,8 @@ def load_state(networks: Networks, path: str | Path, parts: Collection[str] = ()
     lacks = (".eraser.",) * (not model.erase) + (".adjust.",) * (not model.generator_adjust)
     lacks += (".code_mirror.",) * (not model.equivariant) + ("expression.",) * (not model.expression)
     lacks += (".expression_code.",) * (not model.expression_code)
+    more = range(model.identity_blocks - 1, MOST_BLOCKS - 1)
+    lacks += tuple(f".deeper.{level}.{block}." for level in range(3) for block in more)
     expected = {name: x for name, x in expected.items() if not any(part in name for part in lacks)}
     known = list(dict.fromkeys(name.partition(".")[0] for name in expected))
     if strangers := set(parts) - set(known):

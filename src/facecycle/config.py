@@ -176,7 +176,7 @@ class StageConfig(Section):
     lr: tuple[float, ...] = (1e-5, 5e-5, 1e-5)  # cosine falls from the first of them
     lr_at: tuple[float, ...] = (0.0, 0.025, 0.5)  # shares of `steps` at which each rate begins
     code_lr: float = number(0.05, 0, 1)  # share of the rate for the linear layers that make the code
-    warmup: int = number(0, 0)  # steps of linear warm-up (cosine only)
+    warmup: int = number(0, 0)  # steps of linear warm-up (cosine only); of a short stage, its first half at most
     beta1: float = number(0.5, 0, 0.9999)
     beta2: float = number(0.999, 0, 0.99999)
     rest: tuple[str, ...] = ()  # networks of the stage that stay as they are, such as ["motion_encoder"]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facecycle.config import save
 from facecycle.data.faceset import ShardWriter, finish_faceset, write_faceset
@@ -157,6 +159,17 @@ def test_the_learning_rate_follows_its_schedule() -> None:
     assert rates[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert 0 < rates[-1] < 1e-3
+
+
+@given(st.integers(1, 300), st.integers(1, 1000))
+def test_the_highest_rate_is_reached_however_short_the_stage(steps: int, warmup: int) -> None:
+    cosine = dataclasses.replace(tiny_stage(steps, 1.0), warmup=warmup)
+    rates = [rate(cosine, step) for step in range(1, steps + 1)]
+    top = rates.index(max(rates))
+    assert rates[top] == 1
+    assert top + 1 == min(warmup, (steps + 1) // 2)
+    assert rates == sorted(rates[: top + 1]) + sorted(rates[top + 1 :], reverse=True)
+    assert steps == 1 or rates[-1] < 1e-3
 
 
 def test_an_average_forgets_its_first_steps_quickly() -> None:

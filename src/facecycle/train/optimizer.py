@@ -57,9 +57,10 @@ def rate(settings: StageConfig, step: int) -> float:
     if settings.schedule == "steps":
         share = (step - 1) / settings.steps
         return [lr for lr, begins in zip(settings.lr, settings.lr_at, strict=True) if begins <= share][-1]
-    if step <= settings.warmup:
-        return settings.lr[0] * step / settings.warmup
-    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    warmup = min(settings.warmup, math.ceil(settings.steps / 2))
+    if step <= warmup:
+        return settings.lr[0] * step / warmup
+    share = (step - warmup) / (settings.steps - warmup)
     return settings.lr[0] * 0.5 * (1 + math.cos(math.pi * share)) + 1e-8
 
 

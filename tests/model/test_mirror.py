@@ -144,3 +144,35 @@ def test_a_cycle_with_the_mirror_is_what_is_used(mirrored: bool) -> None:
     torch.testing.assert_close(cycle.neutral, neutral)
     alone = motion_cycle(networks, clips)
     assert torch.allclose(alone.neutral, neutral, atol=1e-5) != mirrored
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_cycle_with_the_mirror_finds_the_features_of_each_face_once(mirrored: bool) -> None:
+    networks, clips = equivariant(mirrored=mirrored, generator_skip=True, generator_adjust=True), face_tensor(3)
+    face, generator = clips.flatten(0, 1), networks.face_generator
+    weight = next(generator.features.parameters()).requires_grad_()
+    apart = remove_motion(networks, face)[2], generator(face)
+    expected = torch.autograd.grad(sum(x.square().sum() for x in apart), weight)
+    seen: list[int] = []
+    generator.features.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    cycle = motion_cycle(networks, clips, mirror=True)
+    assert seen == [(1 + mirrored) * len(face), len(face)]  # and of each neutral face, to restore the other frame
+    together = cycle.neutral, cycle.redrawn
+    torch.testing.assert_close(together, apart)
+    found = torch.autograd.grad(sum(x.square().sum() for x in together), weight)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)  # sums over all pixels
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_noise_is_drawn_whether_a_cycle_looks_in_the_mirror_or_not(mirror: bool) -> None:
+    networks, clips = equivariant(mirrored=True, generator_noise=True), face_tensor(3)
+
+    def neutral(seed: int | None) -> torch.Tensor:
+        noise = None if seed is None else torch.Generator().manual_seed(seed)
+        return motion_cycle(networks, clips, noise, mirror=mirror).neutral
+
+    assert torch.equal(neutral(0), neutral(None))  # not in use
+    networks.train()
+    assert torch.equal(neutral(0), neutral(0))
+    assert not torch.allclose(neutral(0), neutral(1), atol=1e-4)
+    assert not torch.allclose(neutral(0), neutral(None), atol=1e-4)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from facecycle.model.encoder import with_mirrored
-from facecycle.model.face_generator import Drawn
+from facecycle.model.face_generator import Drawn, FaceGenerator, Features
 from facecycle.model.flow import FlowPair
 from facecycle.model.networks import Networks
 from facecycle.model.warp import flip, mean_turned_back, reflect, warp
@@ -84,11 +84,26 @@ def remove_motion(networks: Networks, face: Face) -> tuple[Code, FlowPair, Face]
 
 def draw_neutral(networks: Networks, face: Face, flow: FlowPair) -> Drawn:
     """The neutral face, and where its pixels are from; ``flow`` is that of the face."""
-    generator = networks.face_generator
-    if not networks.mirrored:
-        return generator.draw(generator.move(generator.encode(face), flow.to_neutral, frontal=True))
-    both = torch.stack([flow.to_neutral, reflect(flow.to_neutral)]).flatten(0, 1)
-    drawn = generator.draw(generator.move(generator.encode(with_mirrored(face)), both, frontal=True))
+    seen = with_mirrored(face) if networks.mirrored else face
+    features = networks.face_generator.encode(seen)
+    return draw_frontal(networks.face_generator, features, flow.to_neutral, networks.mirrored)
+
+
+def draw_frontal(
+    generator: FaceGenerator,
+    features: Features,
+    to_neutral: Flow,
+    mirrored: bool,
+    noise: torch.Generator | None = None,
+) -> Drawn:
+    """`draw_neutral` from features that are found already.
+
+    ``mirrored``: they are of the faces and then of their mirror images, and the average of both is given.
+    """
+    if not mirrored:
+        return generator.draw(generator.move(features, to_neutral, noise, frontal=True))
+    both = torch.stack([to_neutral, reflect(to_neutral)]).flatten(0, 1)
+    drawn = generator.draw(generator.move(features, both, noise, frontal=True))
     return Drawn(
         mean_turned_back(drawn.face, flip),
         None if drawn.flow is None else mean_turned_back(drawn.flow, reflect),
@@ -127,16 +142,16 @@ def motion_cycle(
     face = clips.flatten(0, 1)
     generator = networks.face_generator
 
-    features = generator.encode(face)
     if mirror:
         motion, flow = read_motion(networks, face)
-        drawn = draw_neutral(networks, face, flow)
     else:
         motion = networks.motion_encoder.alone(face)
         flow = networks.flow_decoder(motion)
-        drawn = generator.draw(generator.move(features, flow.to_neutral, noise, frontal=True))
+    mirrored = mirror and networks.mirrored
+    features = generator.encode(with_mirrored(face) if mirrored else face)
+    drawn = draw_frontal(generator, features, flow.to_neutral, mirrored, noise)
     neutral = drawn.face
-    redrawn = generator.draw(features).face
+    redrawn = generator.draw(features.first(len(face))).face
     other_neutral = other_frame(neutral, frames)
     restored = restore_motion(networks, other_neutral, flow, noise)
     warped = warp(face, flow.to_neutral)

@@ -29,6 +29,10 @@ class Features:
     half: Float[Tensor, "b c3 h2 w2"] | None = None
     """What is painted from, at half the resolution, where it had to be known before."""
 
+    def first(self, count: int) -> Features:
+        """Those of the first faces, not moved yet."""
+        return Features(self.deep[:count], self.shallow[:count], self.face[:count])
+
 
 @dataclass(frozen=True)
 class Drawn:

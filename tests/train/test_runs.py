@@ -273,6 +273,20 @@ def test_what_is_checked_is_the_average(faces: Path, tmp_path: Path) -> None:
     assert said["loss"] == pytest.approx(found["averaged"], rel=1e-4)
 
 
+def test_every_clip_is_compared_with_another_however_many_are_checked(tmp_path: Path) -> None:
+    run, faces = tmp_path / "run", make_faceset(tmp_path / "faces", [17, 17, 17])
+    config = tiny_config(faces, motion=0, validation_clips=17)
+    assert train_tiny(run, config, stage="motion") is True
+    _, tensors = checkpoint.load(run / "checkpoints/motion-00000000")
+    stage = MotionStage(tiny_networks(), config, None).eval()
+    stage.networks.load_state_dict(tensors["averaged"])
+    shown = open_sources(str(faces), config).validation
+    clips = centre(torch.stack([torch.as_tensor(shown[0, k]) for k in range(17)]), 32)
+    with torch.no_grad():
+        halves = [float(stage.check(stage.cycle(part))["neutral_l1_other_person"]) for part in (clips[:9], clips[9:])]
+    assert records(run)[0]["neutral_l1_other_person"] == pytest.approx((9 * halves[0] + 8 * halves[1]) / 17, rel=1e-4)
+
+
 def test_init_of_another_size_is_refused(whole: Path, faces: Path, tmp_path: Path) -> None:
     config = tiny_config(faces)
     other = dataclasses.replace(config, model=dataclasses.replace(config.model, code_dim=24))

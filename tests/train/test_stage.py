@@ -108,6 +108,9 @@ def test_checks_are_finite_and_named(name: str) -> None:
         copied = (clips[:, 0] - clips[:, 1]).abs().mean()
         torch.testing.assert_close(figures["copied_l1"], copied)
         assert figures["flow_cycle_px"] < 0.05
+        assert figures["neutral_l1_other_person"] > 0
+        lone = stage.check(stage.cycle(clips[:1]))
+        assert figures.keys() - lone.keys() == {"neutral_l1_other_person"}
 
 
 def test_code_statistics_tell_a_dead_code() -> None:

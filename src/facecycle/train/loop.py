@@ -306,7 +306,7 @@ def validate(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel, so
     count = min(config.train.validation_clips, len(sources.validation))
     stored = torch.stack([torch.as_tensor(sources.validation[0, index]) for index in range(count)])
     totals: dict[str, float] = {}
-    for chunk in stored.split(16):
+    for chunk in stored.tensor_split(math.ceil(count / 16)):  # evenly: a clip by itself could be compared with none
         chunk = chunk[:, : config.data.cycle_frames].to(fabric.device)
         cycle = judge.cycle(centre(chunk, config.model.image_size))
         figures = {"loss": judge.objective(cycle).total, **judge.check(cycle)}

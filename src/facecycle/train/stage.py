@@ -226,13 +226,14 @@ class MotionStage(Stage):
 
     def check(self, cycle: MotionCycle) -> dict[str, Tensor]:
         frames = min(self.config.data.frames_per_clip, self.config.data.cycle_frames)
-        other_people = cycle.neutral.roll(frames, 0)
+        other_clip = cycle.neutral.roll(frames, 0)  # mostly of another person; of a lone clip it is the clip itself
+        apart = {"neutral_l1_other_person": (cycle.neutral - other_clip).abs().mean()}
         return {
             "restored_l1": (cycle.restored - cycle.face).abs().mean(),
             "restored_ssim": SSIM(cycle.face)(cycle.restored),
             "copied_l1": (other_frame(cycle.face, frames) - cycle.face).abs().mean(),  # had nothing been learnt
             "neutral_l1_same_clip": (cycle.neutral - cycle.other_neutral).abs().mean(),
-            "neutral_l1_other_person": (cycle.neutral - other_people).abs().mean(),
+            **(apart if len(cycle.neutral) > frames else {}),
             "flow_cycle_px": cycle_error(cycle.flow.to_neutral, cycle.flow.to_face).mean(),
             "flow_px": _size_in_pixels(cycle.flow.to_neutral),
             **code_statistics(cycle.motion),

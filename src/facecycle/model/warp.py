@@ -106,6 +106,7 @@ def log_area(flow: Flow) -> Float[Tensor, "b 1 h w"]:
     """Log of the area in pixels that a pixel is fetched from, by central differences: below 0 the picture is stretched.
 
     Stretched is what the picture hardly shows, as the far side of a turned head. Held to +-3, also where a flow folds.
+    A border pixel sees half of the difference across the border: so have trained generators learnt to read it.
     """
     height, width = flow.shape[-2:]
     near = F.pad(flow, (1, 1, 1, 1), mode="replicate")

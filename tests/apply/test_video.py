@@ -453,8 +453,8 @@ def test_a_video_may_begin_without_a_face_and_what_has_none_is_named(
 
     grey = [np.full_like(frames[0], 120)] * 4
 
-    def embed(video: Path) -> int | str | None:
-        words = ["facecycle", "embed", video, "--weights", fc.about.source, "--out", tmp_path / "codes.npz"]
+    def embed(*videos: Path) -> int | str | None:
+        words = ["facecycle", "embed", *videos, "--weights", fc.about.source, "--out", tmp_path / "codes.npz"]
         monkeypatch.setattr(sys, "argv", [*map(str, words), "--batch-size", "2", "--device", "cpu"])
         with pytest.raises(SystemExit) as left:
             main()
@@ -466,11 +466,16 @@ def test_a_video_may_begin_without_a_face_and_what_has_none_is_named(
         assert codes["status"].tolist() == ["no face"] * 4 + ["ok"] * 2
     nothing = write(tmp_path / "nothing.mp4", grey, [k / RATE for k in range(4)])
     capsys.readouterr()
+    (tmp_path / "codes.npz").unlink()
     assert embed(nothing) == 2
+    assert capsys.readouterr().err == f"facecycle: {nothing}: no face in any of 4 frames\n"
+    assert not (tmp_path / "codes.npz").exists()
+    with pytest.raises(FaceCycleError, match=r"nothing\.mp4: no face in any of 4 frames"):
+        fc.embed(nothing)
+    assert embed(nothing, nothing) == 2  # of several inputs each has its rows
     told = capsys.readouterr().err
-    assert "none of 4 pictures shows a face" in told
-    assert f"{nothing}: no face in 4 frames\n" in told
-    assert told.count("no face") == 1
+    assert "none of 8 pictures shows a face" in told
+    assert f"{nothing}: no face in 8 frames\n" in told
     for paste in (False, True):  # whole pictures without a made face are no result either
         with pytest.raises(FaceCycleError, match=r"nothing\.mp4: no face in any of 4 frames"):
             frontalize(fc, nothing, tmp_path / "out.mp4", paste=paste)

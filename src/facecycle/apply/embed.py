@@ -88,21 +88,25 @@ def concatenate(batches: Sequence[Codes]) -> Codes:
     return Codes(names, status, *(np.concatenate([getattr(batch, name) for batch in batches]) for name in ARRAYS))
 
 
-def refuse_single(reader: FaceReader, codes: Codes) -> None:
-    """A single bad picture is an error rather than a row.
+def refuse_single(reader: FaceReader, last: Codes, rows: int) -> None:
+    """A single bad input, a picture or a video, is an error rather than ``rows`` without a face, which ``last`` ends.
 
     Raises:
         FaceCycleError: with its name and what is wrong.
     """
-    if len(reader) == 1 and OK not in codes.status:
-        raise FaceCycleError(f"{codes.names[-1]}: {codes.status[-1]}")
+    if len(reader) != 1:
+        return
+    name, status = last.names[-1], last.status[-1]
+    if rows > 1 and not np.isnan(last.times[-1]):  # the last row has no time where it says what is wrong with a video
+        name, status = reader.items[0].name, f"no face in any of {rows} frames"
+    raise FaceCycleError(f"{name}: {status}")
 
 
 def embed_all(encoders: Encoders, reader: FaceReader, batch_size: int, out: str | Path | None = None) -> Codes:
     """All codes at once, written to ``out`` too if that is given.
 
     Raises:
-        FaceCycleError: a single picture without a face, or ``out`` is an input, or of a kind that is not written.
+        FaceCycleError: a single input without a face, or ``out`` is an input, or of a kind that is not written.
     """
     if out is not None:  # refused before any work
         from facecycle.apply.inputs import refuse_inputs
@@ -111,7 +115,8 @@ def embed_all(encoders: Encoders, reader: FaceReader, batch_size: int, out: str 
         writer_for(Path(out))
         refuse_inputs([Path(out)], reader.items)
     codes = concatenate(list(embed_batches(encoders, reader, batch_size)))
-    refuse_single(reader, codes)
+    if OK not in codes.status:
+        refuse_single(reader, codes, len(codes))
     if out is not None:
         codes.save(out, about_codes(encoders))
     return codes
@@ -140,7 +145,7 @@ def embed(
         face: ``largest``, ``all``, or the number of a face from the left.
 
     Raises:
-        FaceCycleError: nothing to read, unusable weights, or a single picture without a face.
+        FaceCycleError: nothing to read, unusable weights, or a single input without a face.
     """
     encoders = load_encoders(find_weights(weights), device)
     reader = FaceReader(pictures, encoders.about.image_size, cropped, detector_weights, face)

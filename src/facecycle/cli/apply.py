@@ -92,7 +92,7 @@ def embed(
     """Write the motion, identity and expression code of each face; of a video, of each frame."""
     from facecycle.apply.embed import about_codes, encode_rows, refuse_single
     from facecycle.apply.figures import Sample, check_items, check_plot, draw_figure
-    from facecycle.apply.inputs import refuse_inputs
+    from facecycle.apply.inputs import OK, refuse_inputs
     from facecycle.apply.tables import save_codes, writer_for
 
     writer_for(out)
@@ -106,16 +106,17 @@ def embed(
     with progress("embed", len(reader) if still and face != "all" else None) as step:
 
         def batches() -> Iterator[Any]:
-            total, codes = 0, None
+            total, faces, codes = 0, 0, None
             for rows in reader.batches(batch_size):
                 codes = encode_rows(fc.encoders, rows)
                 if figure is not None:
                     sample.add(codes, rows)
                 step(len(rows))
                 total += len(rows)
+                faces += codes.status.count(OK)
                 yield codes
-            if codes is not None and total == 1:  # of a video that can be read every frame has a row
-                refuse_single(reader, codes)
+            if codes is not None and not faces:
+                refuse_single(reader, codes, total)
 
         tally = save_codes(batches(), out, about_codes(fc.encoders))
     tell_bad(tally.bad)

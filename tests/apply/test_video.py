@@ -112,6 +112,20 @@ def test_the_last_frame_lasts_as_long_as_the_one_before(tmp_path: Path, frames, 
     np.testing.assert_allclose(times_of(tmp_path / f"out{suffix}"), times, atol=2e-3)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_a_single_frame_lasts_as_long_as_the_source_s(fc: FaceCycle, frames, tmp_path: Path, suffix: str) -> None:
+    source, out = write(tmp_path / "in.mp4", frames[:1], [0.0]), tmp_path / f"out{suffix}"
+    frontalize(fc, source, out)
+    with av.open(str(source)) as before, av.open(str(out)) as after:
+        assert before.duration == pytest.approx(1e6 / RATE, abs=2e3)
+        assert after.duration == pytest.approx(before.duration, abs=2e3)
+    # Of several frames a face may be in one alone, the last.
+    late = write(tmp_path / "late.mp4", [np.full_like(frames[0], 120), frames[0]], [0.0, 1 / RATE])
+    frontalize(fc, late, out)
+    with av.open(str(out)) as after:
+        assert [float(f.duration * f.time_base) for f in after.decode(video=0)] == pytest.approx([1 / RATE], abs=2e-3)
+
+
 def test_frames_of_one_time_are_shown_one_after_the_other(tmp_path: Path, frames) -> None:
     with video.ClipWriter(tmp_path / "out.mp4") as clip:
         for picture, time in zip(frames, [0.0, 0.1, 0.1, 0.05, 0.3], strict=False):

@@ -57,8 +57,8 @@ def save_remade(
         batches = remake(item)
         try:
             if item.moving:
-                sound = Path(item.name) if Path(item.name).is_file() else None
-                bad += write_clip(batches, item.name, target, sound, on_row)
+                source = Path(item.name) if Path(item.name).is_file() else None
+                bad += write_clip(batches, item.name, target, source, on_row)
                 written += 1
             else:
                 without, count = _save_pictures(batches, target, taken, on_row)

@@ -16,7 +16,7 @@ from PIL import Image
 from facecycle.apply.inputs import OK
 from facecycle.apply.remake import Faces
 from facecycle.data.files import disk_space, new_beside
-from facecycle.data.frames import as_file, first_moment
+from facecycle.data.frames import as_file, first_frame
 from facecycle.draw import MADE
 from facecycle.errors import FaceCycleError
 
@@ -27,17 +27,17 @@ CODECS = {".mp4": "libx264", ".mov": "libx264", ".m4v": "libx264", ".mkv": "libx
 class ClipWriter:
     """Writes a video frame by frame, each shown at its own time; the file appears when it is whole.
 
-    The last frame is shown for as long as the one before it.
+    The last frame is shown for as long as the one before it, a single one for as long as the first of ``source``.
 
     Args:
         path: ends in .mp4, .mov, .m4v, .mkv or .webm.
-        sound_from: a video whose sound is copied, packet by packet.
+        source: the video that the frames are made of; its sound is copied, packet by packet.
 
     Raises:
         FaceCycleError: another suffix, PyAV is missing, or, later on, FFmpeg cannot write it.
     """
 
-    def __init__(self, path: Path, sound_from: Path | None = None) -> None:
+    def __init__(self, path: Path, source: Path | None = None) -> None:
         try:
             import av
         except ImportError:
@@ -52,7 +52,8 @@ class ClipWriter:
         self._stream: Any = None
         self._last, self._step = -1, 0  # the time of the last frame and how long after another it came, in ticks
         self.frames = 0
-        self._sound = _Sound.open(sound_from, self._container) if sound_from else None
+        self._source = source
+        self._sound = _Sound.open(source, self._container) if source else None
 
     @property
     def note(self) -> str | None:
@@ -65,6 +66,8 @@ class ClipWriter:
     def __exit__(self, kind: Any, *_: object) -> None:
         try:
             if kind is None and self._stream is not None:
+                if self.frames == 1 and self._source:
+                    self._step = round(first_frame(self._source)[1] * TICKS)
                 with self._writing():
                     for packet in self._stream.encode():
                         if packet.pts == self._last and self._step:  # nothing else says when it ends
@@ -144,7 +147,7 @@ class _Sound:
         if not source.streams.audio or not source.streams.video:
             source.close()
             return None
-        stream, start = source.streams.audio[0], first_moment(path)
+        stream, start = source.streams.audio[0], first_frame(path)[0]
         if not _fits(path, target.format.name):
             sound = cls(source, stream, target, None, start)
             codec = stream.codec_context.name if stream.codec_context else "its codec"  # None: not known to FFmpeg
@@ -207,10 +210,10 @@ def write_clip(
     batches: Iterator[Faces],
     name: str,
     out: Path,
-    sound_from: Path | None = None,
+    source: Path | None = None,
     on_frame: Callable[[], None] = lambda: None,
 ) -> list[tuple[str, str]]:
-    """Write the frames of the video ``name``: whole pictures where there are some, else faces.
+    """Write the frames of the video ``name`` (its file: ``source``): whole pictures where there are some, else faces.
 
     A frame without a face shows the last one that had one, so that times, and sound, stay right.
 
@@ -221,7 +224,7 @@ def write_clip(
         FaceCycleError: no frame had a face.
     """
     faces, faceless, remarks, last = 0, 0, [], None
-    with ClipWriter(out, sound_from) as clip:
+    with ClipWriter(out, source) as clip:
         for batch in batches:
             for row, status in enumerate(batch.status):
                 on_frame()

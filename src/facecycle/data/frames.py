@@ -136,7 +136,7 @@ def _decode(container: Any, stream: Any, clock: _Clock, tracks: _Tracks | None, 
     for number, frame in enumerate(_decoded(container, stream, log)):
         before, moment = moment, frame.time if frame.time is not None else number / float(stream.average_rate or 25)
         start, longest = (moment, 0.0) if start is None else (start, max(longest, moment - before))
-        time, own = moment - start, float((frame.duration or 0) * (frame.time_base or 0))
+        time, own = moment - start, _lasts(frame)
         if not clock.due(time):
             continue
         at = round(time * VOXCELEB_RATE)
@@ -157,10 +157,11 @@ def _decode(container: Any, stream: Any, clock: _Clock, tracks: _Tracks | None, 
         log.problem = f"cut short: pictures end at {time:.1f} of {expected:.1f} s"
 
 
-def first_moment(path: str | Path) -> float:
-    """When the first frame of a video that can be decoded is shown, by the clock that its sound goes by too; else 0.
+def first_frame(path: str | Path) -> tuple[float, float]:
+    """When the first frame of a video that can be decoded is shown, and for how long, in seconds; 0 where none says.
 
-    Headers may say another time: that of the sound, where pictures begin much later.
+    By the clock that its sound goes by too. Headers may say another time: that of the sound, where pictures begin much
+    later.
     """
     import av
     import av.error
@@ -169,9 +170,14 @@ def first_moment(path: str | Path) -> float:
         with av.open(as_file(path), metadata_errors="replace") as container:
             stream = _pictures(container)
             frame = next(_decoded(container, stream, ReadLog()), None) if stream.codec_context else None
-            return float(frame.time or 0.0) if frame else 0.0
+            return (float(frame.time or 0.0), _lasts(frame)) if frame else (0.0, 0.0)
     except (av.error.FFmpegError, OSError, ValueError):
-        return 0.0
+        return 0.0, 0.0
+
+
+def _lasts(frame: Any) -> float:
+    """For how long a frame is shown, in seconds; 0 if it does not say."""
+    return float((frame.duration or 0) * (frame.time_base or 0))
 
 
 def _pictures(container: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import warnings
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -296,8 +297,7 @@ class PairLoader:
         pin_memory: bool = False,
     ) -> None:
         self.plan = BatchPlan(len(dataset), batch_size, start_step, rank, world)
-        with warnings.catch_warnings():  # of more workers than cores: on a GPU a core waits more than it works
-            warnings.filterwarnings("ignore", "This DataLoader will create")
+        with _any_number_of_workers():
             self._loader = DataLoader(
                 dataset,  # pyright: ignore[reportArgumentType]  (keys are pairs)
                 batch_sampler=self.plan,
@@ -311,7 +311,17 @@ class PairLoader:
             )
 
     def __iter__(self) -> Iterator[UInt8[Tensor, "b k 3 s s"]]:
-        return _in_one_line(iter(self._loader))
+        with _any_number_of_workers():
+            batches = iter(self._loader)
+        return _in_one_line(batches)
+
+
+@contextmanager
+def _any_number_of_workers() -> Iterator[None]:
+    """Without a warning of more workers than cores: on a GPU a core waits more than it works."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        yield
 
 
 def _in_one_line(batches: Iterator[Tensor]) -> Iterator[Tensor]:

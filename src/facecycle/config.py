@@ -142,6 +142,11 @@ class MotionLossConfig(Section):
         """Does any term want the codes of disturbed views?"""
         return self.contrast > 0
 
+    @property
+    def by_identity(self) -> dict[str, float]:
+        """The terms that are asked for and compare faces by an identity encoder, which must have learnt: weights."""
+        return {name: weight for name in ("likeness", "features", "agreement") if (weight := getattr(self, name))}
+
 
 @dataclass(frozen=True)
 class IdentityLossConfig(Section):

@@ -51,11 +51,10 @@ def open_sources(data: str, config: RunConfig) -> Sources:
     if shows_neutral(config):
         _check_neutral(data, parts, config.motion_loss.true_neutral)
     elif config.method == "facecycle":
-        for name in ("likeness", "features", "agreement"):
-            if weight := getattr(config.motion_loss, name):
-                raise FaceCycleError(
-                    f"motion_loss.{name} = {weight} needs motion_loss.true_neutral too: set both, or neither"
-                )
+        for name, weight in config.motion_loss.by_identity.items():
+            raise FaceCycleError(
+                f"motion_loss.{name} = {weight} needs motion_loss.true_neutral too: set both, or neither"
+            )
     sources = replace(sources, fingerprint=" + ".join(map(_fingerprint, opened)))
     if sources.training.size != config.model.image_size:
         size = sources.training.size

@@ -122,12 +122,13 @@ def check_taught(config: RunConfig) -> None:
     Raises:
         FaceCycleError: one does.
     """
-    for name in ("likeness", "features", "agreement"):
-        if config.method == "facecycle" and (weight := getattr(config.motion_loss, name)):
-            raise FaceCycleError(
-                f"motion_loss.{name} = {weight} compares faces by an identity encoder that has learnt nothing yet: "
-                f"begin with --init WEIGHTS, or set motion_loss.{name}=0"
-            )
+    if config.method != "facecycle":
+        return
+    for name, weight in config.motion_loss.by_identity.items():
+        raise FaceCycleError(
+            f"motion_loss.{name} = {weight} compares faces by an identity encoder that has learnt nothing yet: "
+            f"begin with --init WEIGHTS, or set motion_loss.{name}=0"
+        )
 
 
 def check_built_alike(init: Path, theirs: ModelConfig, ours: ModelConfig) -> None:

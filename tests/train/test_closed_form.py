@@ -10,10 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facecycle.config import RunConfig
 from facecycle.data.faceset import FaceSet
 from facecycle.data.pairs import FacePairs
 from facecycle.model.discriminant import Scatter
-from facecycle.train.closed_form import encode, end_of, fit_end, scatter_of, spread_out
+from facecycle.train.closed_form import encode, end_of, fit_end, fitted_at, scatter_of, spread_out
+from facecycle.train.launch import build_fabric
+from facecycle.train.loop import train_step
+from facecycle.train.optimizer import build_adam
+from facecycle.train.stage import IdentityStage
 from tiny import MODEL, face_tensor, make_faceset, tiny_config, tiny_networks
 
 
@@ -107,3 +112,29 @@ def test_frames_are_spread_over_sets_of_any_size() -> None:
 def told_apart(codes: Tensor) -> float:
     """Variance between people's means as a share of all."""
     return float(codes.mean(1).var(0).sum() / codes.flatten(0, 1).var(0).sum())
+
+
+def test_once_it_is_fitted_for_good_the_encoder_is_as_one_that_rests_throughout() -> None:
+    config = tiny_config("none", identity=10, clip_gradient=0.0)  # Adam makes whole steps of what rounding leaves
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(MODEL, discriminants=4, mirrored=True),
+        identity_loss=dataclasses.replace(config.identity_loss, contrast=1.0, independence=1.0),
+    )
+    stored = torch.stack([torch.from_numpy(Drawn()[0, index]) for index in range(4)])
+
+    def learn(config: RunConfig, steps: Sequence[int]) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        fabric, stage = build_fabric("cpu", "32-true"), IdentityStage(tiny_networks(0, config.model), config, None)
+        model, optimizer = fabric.setup(stage.train(), build_adam(stage))
+        told = [train_step(fabric, model, optimizer, stored, config, "identity", step) for step in steps]
+        return [{"loss": loss, **parts} for loss, parts in told], stage.networks.state_dict()
+
+    throughout = dataclasses.replace(config, identity=dataclasses.replace(config.identity, rest=("identity_encoder",)))
+    at = fitted_at(config, "identity")[-1]
+    found, expected = (learn(each, range(at + 1, 11)) for each in (config, throughout))
+    torch.testing.assert_close(found, expected)
+    before = tiny_networks(0, config.model).state_dict()
+    changed = {name.split(".")[0] for name, value in before.items() if not torch.equal(value, found[1][name])}
+    assert changed == {"identity_transfer"}
+    (told,), _ = learn(config, [at])
+    assert told.keys() - found[0][0].keys() == {"contrast", "independence"}

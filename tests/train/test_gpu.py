@@ -61,6 +61,21 @@ def test_a_captured_step_computes_what_its_operations_do(method: str, tmp_path: 
     torch.testing.assert_close(torch.tensor(captured), torch.tensor(eager), atol=0, rtol=2e-3)
 
 
+def test_a_step_is_captured_anew_once_the_encoder_rests(tmp_path: Path) -> None:
+    config = tiny_config(make_faceset(tmp_path / "faces", [4, 4, 4]), motion=1, identity=20, precision="32-true")
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, discriminants=2),
+        identity_loss=dataclasses.replace(config.identity_loss, contrast=1.0, independence=1.0),
+    )
+    eager = losses_of(tmp_path / "eager", config, "train.capture=false")
+    captured = losses_of(tmp_path / "captured", config)
+    told = [e for e in records(tmp_path / "captured/run") if e["stage"] == "identity" and e["split"] == "train"]
+    assert [e["step"] for e in told if "contrast" in e] == list(range(1, 15))
+    assert len(set(captured)) == len(captured) == 21
+    torch.testing.assert_close(torch.tensor(captured), torch.tensor(eager), atol=0, rtol=2e-2)
+
+
 def test_a_captured_run_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     config = tiny_config(make_faceset(tmp_path / "faces", [4, 4, 4]), precision="32-true", channels_last=True)
     whole = losses_of(tmp_path / "whole", config)

@@ -209,6 +209,23 @@ def test_a_gradient_is_shortened_where_it_is_too_long(largest: float, kept: floa
     assert steep.at.norm().item() == pytest.approx(kept, rel=1e-4)
 
 
+def test_what_rests_does_not_shorten_the_rest_of_the_gradient() -> None:
+    fabric, parts = build_fabric("cpu", "32-true"), torch.nn.ParameterList([torch.zeros(4), torch.zeros(4)])
+
+    class Steep(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = parts
+
+        def forward(self, *_: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            return parts[0].sum() / 2 + 1000 * parts[1].sum(), {}
+
+    groups = [{"params": [parts[0]]}, {"params": [parts[1]], "lr": 0.0, "rests": True}]
+    model, optimizer = fabric.setup(Steep(), torch.optim.SGD(groups, lr=1.0))
+    update(fabric, model, optimizer, 1.0, face_tensor(1), None, None, NOTHING)
+    assert [part.norm().item() for part in parts] == pytest.approx([1, 0], rel=1e-4)
+
+
 def test_a_step_that_can_be_captured_is_the_step() -> None:
     config = tiny_config("unused")
     learnt = []

@@ -595,7 +595,11 @@ def test_once_its_end_is_fitted_the_identity_encoder_rests_also_where_a_run_goes
     faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tiny_config(faces, motion=2, identity=10, checkpoint_every=2, keep=100)
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, discriminants=4, erase=3))
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, discriminants=4, erase=3),
+        identity_loss=dataclasses.replace(config.identity_loss, contrast=1.0),
+    )
     run, again = tmp_path / "run", tmp_path / "again"
     assert train_tiny(run, config) is True
     assert re.findall(r"identity (\d+)/10  fitting the end", capsys.readouterr().out) == ["4", "7"]
@@ -606,6 +610,8 @@ def test_once_its_end_is_fitted_the_identity_encoder_rests_also_where_a_run_goes
     assert not torch.equal(six["networks"][encoder[0]], eight["networks"][encoder[0]])
     transfer = [name for name in ten["networks"] if name.startswith("identity_transfer") and name.endswith("weight")]
     assert any(not torch.equal(eight["networks"][name], ten["networks"][name]) for name in transfer)
+    told = [line for line in records(run) if line["stage"] == "identity" and line["split"] == "train"]
+    assert [line["step"] for line in told if "contrast" in line] == [1, 2, 3, 4, 5, 6, 7]  # nobody learns from it then
 
     shutil.copytree(run, again)
     for step in (8, 10):

@@ -31,7 +31,7 @@ def update(
     """Forward, backward, and one step of the optimizer.
 
     Args:
-        fabric, model, optimizer: set up together.
+        fabric, model, optimizer: set up together; a group of the optimizer may say that it ``rests``.
         clip_gradient: the largest norm of the gradient; 0: any.
         clips, noise, views, known: see `facecycle.train.stage.Stage.forward`.
 
@@ -41,6 +41,10 @@ def update(
     loss, parts = model(clips, noise, views, known)
     optimizer.zero_grad()
     fabric.backward(loss)
+    for resting in (group["params"] for group in optimizer.param_groups if group.get("rests")):
+        for parameter in resting:  # what moves nothing must not shorten the rest of the gradient
+            if parameter.grad is not None:
+                parameter.grad.zero_()
     if clip_gradient:
         fabric.clip_gradients(model, optimizer, max_norm=clip_gradient, error_if_nonfinite=False)
     optimizer.step()
@@ -59,8 +63,8 @@ class CapturedUpdate:
     The first `WARM_UP` updates run as they are; the next is recorded. From then on the batch is copied to where the
     recorded one lay, and everything recorded runs at once. The tensors returned are overwritten by the next update.
 
-    Always for the same model, optimizer and shapes, in one process; rates that change must be tensors
-    (`facecycle.train.optimizer.build_adam`).
+    Always for the same model, optimizer and shapes, with the same groups at rest, in one process; rates that change
+    must be tensors (`facecycle.train.optimizer.build_adam`).
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -173,6 +173,12 @@ def fitted_at(config: RunConfig, stage: str) -> list[int]:
     return [math.ceil(share * config.identity.steps) for share in AT]
 
 
+def encoder_rests(config: RunConfig, stage: str, step: int) -> bool:
+    """Does the encoder of a stage stay as it is in a step, either throughout or since its end was fitted for good?"""
+    throughout = f"{stage}_encoder" in getattr(config, stage).rest
+    return throughout or step > max(fitted_at(config, stage), default=step)
+
+
 def settle(networks: Networks, averaged: Networks, clips: ClipDataset, config: RunConfig, device: torch.device) -> None:
     """Go on from the averaged identity encoder, with its end fitted anew."""
     networks.identity_encoder.load_state_dict(averaged.identity_encoder.state_dict())

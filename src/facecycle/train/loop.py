@@ -23,7 +23,15 @@ from facecycle.model.weights import load_state, read_weights
 from facecycle.train import checkpoint
 from facecycle.train.augment import augment, augment_points, centre
 from facecycle.train.capture import CapturedUpdate, Update, capturable, update
-from facecycle.train.closed_form import check_truth, finish_motion, fitted_at, forget_motion, settle, unfinished
+from facecycle.train.closed_form import (
+    check_truth,
+    encoder_rests,
+    finish_motion,
+    fitted_at,
+    forget_motion,
+    settle,
+    unfinished,
+)
 from facecycle.train.data import Sources, shows_neutral
 from facecycle.train.methods import METHODS
 from facecycle.train.optimizer import build_adam, moving_average, rate, set_rate
@@ -178,7 +186,9 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
         stage.compile()
     model, optimizer = fabric.setup(stage, adam)
     model.train()
-    learn = CapturedUpdate(fabric.device) if captured else update
+
+    def begin_updates() -> Update:
+        return CapturedUpdate(fabric.device) if captured else update
 
     rank, world, workers = fabric.global_rank, fabric.world_size, config.data.workers
     check_stride(config, stage.name, world)
@@ -189,6 +199,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
     mark, fits = landmarks_of(clips, config, stage.name), fitted_at(config, stage.name)
     check_truth(clips, config, stage.name)
     images = settings.batch_size * config.data.frames_per_clip
+    learn = begin_updates()
     with Progress(stage.name, step, settings.steps, images, run.writes) as progress:
 
         def settle_end() -> None:
@@ -216,6 +227,7 @@ def train_stage(fabric: Fabric, run: Run, stage: Stage, averaged: AveragedModel,
                 run.check_finite(networks, step)  # decompositions fail of what is no number, and do not say why
             if step in fits:
                 settle_end()
+                learn = begin_updates()  # the encoder may rest from now on, which makes a step another one
             if last or step % config.train.log_every == 0:
                 figures = whole_run({"loss": loss, **parts}, fabric)
                 check_finite(figures, step, run)
@@ -270,7 +282,7 @@ def train_step(
     once it is disturbed.
     """
     rank, world, settings = fabric.global_rank, fabric.world_size, getattr(config, name)
-    resting = step > max(fitted_at(config, name), default=step)
+    resting = encoder_rests(config, name, step)
     size, still = config.model.image_size, int(name == "motion" and shows_neutral(config))
     clips = augment(stored, size, config.augment, keyed(config, step, AUGMENT, stored.device), rank, world, still)
     if known.landmarks is not None:
@@ -281,11 +293,12 @@ def train_step(
         clips, known = clips[:, :-1], known._replace(neutral=known_neutral(stored, clips))
     noise = keyed(config, step, NOISE + rank, stored.device) if config.model.generator_noise else None
     for group in optimizer.param_groups:
-        set_rate(group, 0.0 if resting and group["encoder"] else rate(settings, step) * group["share"])
+        group["rests"] = resting and group["encoder"]
+        set_rate(group, 0.0 if group["rests"] else rate(settings, step) * group["share"])
     views = None
     kind = METHODS[config.method][name]
     compared = config.method == "facecycle" and getattr(config, f"{name}_loss").compares_codes
-    if compared or known.values is not None or kind.wants_views:
+    if (compared and not resting) or known.values is not None or kind.wants_views:
         frames = clips.repeat(1, kind.views_per_frame, 1, 1, 1)
         views = disturb(frames, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
     return learn(fabric, model, optimizer, config.train.clip_gradient, clips, noise, views, known)

@@ -298,7 +298,8 @@ def train_step(
     views = None
     kind = METHODS[config.method][name]
     compared = config.method == "facecycle" and getattr(config, f"{name}_loss").compares_codes
-    if (compared and not resting) or known.values is not None or kind.wants_views:
+    spared = resting and not config.train.compile  # compiled anew, a step without views would cost minutes
+    if (compared and not spared) or known.values is not None or kind.wants_views:
         frames = clips.repeat(1, kind.views_per_frame, 1, 1, 1)
         views = disturb(frames, config.views, keyed(config, step, VIEWS, stored.device), rank, world)
     return learn(fabric, model, optimizer, config.train.clip_gradient, clips, noise, views, known)

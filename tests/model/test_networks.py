@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from facecycle.errors import FaceCycleError
+from facecycle.evaluate.features import CodeSource
 from facecycle.model.encoder import Encoder
 from facecycle.model.gabor_encoder import ORIENTATIONS, GaborEncoder, GaborEnergy, gabor_filters
 from facecycle.model.warp import warp
@@ -199,7 +200,13 @@ def test_more_blocks_begin_where_fewer_left_off(tmp_path: Path) -> None:
     near, far = (torch.cosine_similarity(codes[0], other).min() for other in codes[1:])
     assert near > 0.9 > far
     codes[0].sum().backward()
-    assert all(p.grad is not None and p.grad.any() for p in deeper.identity_encoder.deeper.parameters())
+    added = [p for name, p in deeper.identity_encoder.named_parameters() if name.startswith("deeper.")]
+    assert len(added) == 3 * 2 * 6
+    assert all(p.grad is not None and p.grad.any() for p in added)
+    source = CodeSource(deeper, MODEL.image_size, "tiny")
+    layers = [layer for layer in source.layers if layer.startswith("identity.deeper")]
+    assert "identity.deeper.2.1" in layers
+    assert all(len(source.features(faces, layer)) == len(faces) for layer in layers)
     save_weights(deeper, tmp_path / "weights.safetensors", deep, "CC0-1.0", {})
     with pytest.raises(FaceCycleError, match=r"holds identity_encoder\.deeper\.0\.0"):
         load_state(tiny_networks(0, gabor), tmp_path)

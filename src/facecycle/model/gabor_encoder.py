@@ -44,7 +44,8 @@ class GaborEncoder(FaceEncoder):
         self.levels = nn.Sequential(
             NormedBlock(small, small), NormedBlock(small, middle, 2), NormedBlock(middle, large, 2)
         )
-        self.deeper = nn.ModuleList(nn.Sequential(*[_quiet(x) for _ in range(blocks - 1)]) for x in widths)
+        more = [nn.Sequential(*[_quiet(channels) for _ in range(blocks - 1)]) for channels in widths]
+        self.deeper: nn.Sequential | None = nn.Sequential(*more) if blocks > 1 else None
         # However large the picture, the linear layer sees 4 x 4 places or few more (48 px: 3 x 3, 112 px: 7 x 7).
         halvings = max(0, (image_size // 64).bit_length() - 1)
         self.shrink = nn.AvgPool2d(2**halvings) if halvings else nn.Identity()
@@ -63,12 +64,16 @@ class GaborEncoder(FaceEncoder):
     def _levels(
         self, seen: Float[Tensor, "b c h4 w4"]
     ) -> tuple[Float[Tensor, "b c2 h4 w4"], Float[Tensor, "b c3 h8 w8"]]:
-        first = self.deeper[0](self.levels[0](self.stem(seen)))
-        return first, self.deeper[1](self.levels[1](first))
+        first = self._level(0, self.stem(seen))
+        return first, self._level(1, first)
 
     def depths(self, seen: Float[Tensor, "b c h4 w4"]) -> tuple[Float[Tensor, "b c3 h8 w8"], Float[Tensor, "b c2 k k"]]:
         middle = self._levels(seen)[1]
-        return middle, self.shrink(self.deeper[2](self.levels[2](middle)))
+        return middle, self.shrink(self._level(2, middle))
+
+    def _level(self, number: int, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        found = self.levels[number](x)
+        return found if self.deeper is None else self.deeper[number](found)
 
 
 class GaborEnergy(nn.Module):
